@@ -1,0 +1,84 @@
+#include <fmt/core.h>
+
+#include <memory>
+
+#include "apps/command.h"
+#include "apps/generation_options.h"
+#include "apps/model_session.h"
+#include "base/file.h"
+#include "engine/logit_dump.h"
+#include "chat/loaded_model.h"
+#include "hub/resolve.h"
+#include "model/decoder.h"
+#include "terminal/interrupt.h"
+
+namespace duet {
+namespace {
+
+constexpr uint64_t kMaxJsonBytes = uint64_t{256} << 20;
+
+struct LogitsArguments {
+  std::string model, ids_file, rows_file, out;
+  LogitJob job;
+  SessionOptions session;
+};
+
+Json read_json(const std::string& file) {
+  return parse_json(read_text_file(file, kMaxJsonBytes), std::filesystem::path(file).filename().string());
+}
+
+void logits(LogitsArguments& arguments, bool json) {
+  check_activations(arguments.session.activations);
+  watch_interrupts();
+  Runtime runtime(arguments.session.threads);  // outlives what is packed for its backends
+  LoadedModel model(resolve_model(arguments.model));
+  const ModelSpec& spec = model.description().spec;
+  LogitJob& job = arguments.job;
+  job.prompts = read_prompts(read_json(arguments.ids_file), arguments.ids_file, spec);
+  job.rows = arguments.rows_file.empty() ? all_rows(job.prompts)
+                                         : read_rows(read_json(arguments.rows_file), arguments.rows_file, job.prompts);
+  LogitDump dump(job, spec, arguments.out);
+  Engine engine(model.decoder(runtime.backend(arguments.session.backend), [](int64_t, int64_t) { throw_if_interrupted(); }));
+  dump.run(engine, throw_if_interrupted);
+  if (json) {
+    const Json::Object object{{"out", arguments.out},
+                              {"prompts", static_cast<int64_t>(job.prompts.size())},
+                              {"rows", static_cast<int64_t>(job.rows.size())},
+                              {"vocabulary", spec.vocabulary}};
+    fmt::print("{}\n", Json(object).dump());
+  }
+}
+
+}  // namespace
+
+void add_logits_command(CLI::App& app, CommandState& state) {
+  CLI::App* command = app.add_subcommand("logits", "write the logits of given token ids into a safetensors file");
+  const auto arguments = std::make_shared<LogitsArguments>();
+  command->add_option("model", arguments->model, "a name (duet list), a GGUF file, or a Hugging Face folder")
+      ->required()
+      ->type_name("MODEL");
+  command->add_option("--ids-file", arguments->ids_file, "JSON: [[1, 2], [3]] or {\"prompts\": [[1, 2], [3]]}")
+      ->required()
+      ->type_name("FILE");
+  command->add_option("--out", arguments->out, "the safetensors file to write")->required()->type_name("FILE");
+  command->add_flag("--hidden", arguments->job.hidden, "also the residual stream: hidden.0, hidden.1 ..., hidden.norm");
+  command->add_option("--greedy", arguments->job.greedy_tokens, "also the N likeliest next ids, one after the other: greedy_ids")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 31))
+      ->type_name("N");
+  command->add_option("--rows", arguments->rows_file, "JSON: only these rows, [[prompt, position], ...], in this order")
+      ->type_name("FILE");
+  command->add_flag("--json", state.json_errors, "print one JSON object");
+  add_session_options(*command, arguments->session, /*context=*/false);
+  command->footer(
+      "Each sequence stands for itself, from position 0; no BOS is added and no tokenizer is needed. The file holds `logits`\n"
+      "F32 [rows, vocabulary] with the rows of all sequences in order, with --hidden `hidden.*` F32 [rows, hidden size], with\n"
+      "--greedy `greedy_ids` I64 [sequences, N], end tokens ignored. Rows go to the disk as they are computed; after any\n"
+      "failure there is no file.\n\n"
+      "Examples:\n"
+      "  echo '[[504, 3575, 282, 4649, 314]]' > ids.json\n"
+      "  duet logits smollm2-135m --ids-file ids.json --out logits.safetensors\n"
+      "  duet logits model-folder --ids-file ids.json --out o.safetensors --hidden --greedy 16 --backend ref");
+  command->callback([arguments, &state] { logits(*arguments, state.json_errors); });
+}
+
+}  // namespace duet

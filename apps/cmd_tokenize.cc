@@ -1,0 +1,182 @@
+#include <fmt/core.h>
+
+#include <cstdio>
+#include <iostream>
+#include <iterator>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "apps/command.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "formats/checkpoint.h"
+#include "hub/resolve.h"
+#include "text/tokenizer.h"
+
+namespace duet {
+namespace {
+
+struct Options {
+  std::string model;
+  std::vector<std::string> arguments;  // a text, or ids with --decode
+  bool jsonl = false, json = false, decode = false;
+  bool special = false, add_special = false, skip_special = false;
+};
+
+void print_line(const std::string& line) {
+  const bool written =
+      std::fwrite(line.data(), 1, line.size(), stdout) == line.size() && std::fputc('\n', stdout) != EOF;
+  if (!written || std::fflush(stdout) != 0) fail(ErrorCode::kIoError, "standard output cannot be written");
+}
+
+TokenId id_from(int64_t value) {
+  if (value < 0 || value > INT32_MAX) fail(ErrorCode::kBadValue, "token id {} is outside 0 to {}", value, INT32_MAX);
+  return TokenId{static_cast<int32_t>(value)};
+}
+
+Json ids_json(const std::vector<TokenId>& ids) {
+  Json::Array out;
+  out.reserve(ids.size());
+  for (const TokenId id : ids) out.emplace_back(to_int(id));
+  return Json(Json::Object{{"ids", Json(std::move(out))}});
+}
+
+bool flag(const Json& record, std::string_view key, bool otherwise) {
+  const Json* value = record.find(key);
+  if (value == nullptr || value->is_null()) return otherwise;
+  if (!value->is_bool()) fail(ErrorCode::kBadType, "'{}' is of kind {}, wanted bool", key, value->kind_name());
+  return value->boolean();
+}
+
+const std::string& string_field(const Json& value, std::string_view key) {
+  if (!value.is_string()) fail(ErrorCode::kBadType, "'{}' is of kind {}, wanted string", key, value.kind_name());
+  return value.string();
+}
+
+std::string from_hex(std::string_view hex) {
+  const auto digit = [&](char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    fail(ErrorCode::kBadValue, "'bytes' has '{}', which is no hexadecimal digit", printable(std::string_view(&c, 1)));
+  };
+  if (hex.size() % 2 != 0) fail(ErrorCode::kBadValue, "'bytes' has {} hexadecimal digits, an odd number", hex.size());
+  std::string out;
+  for (size_t i = 0; i < hex.size(); i += 2) out += static_cast<char>(digit(hex[i]) * 16 + digit(hex[i + 1]));
+  return out;
+}
+
+Json encode_record(const Tokenizer& tokenizer, const Json& record) {
+  const Json* bytes = record.find("bytes");
+  const Json* text = record.find("text");
+  if (bytes == nullptr && text == nullptr) fail(ErrorCode::kMissingKey, "the record has neither 'text' nor 'bytes'");
+  EncodeOptions options;
+  if (const Json* special = record.find("special"); special != nullptr && !special->is_null()) {
+    const std::string& mode = string_field(*special, "special");
+    if (mode != "allowed" && mode != "none") {
+      fail(ErrorCode::kBadValue, "'special' is '{}', legal are 'allowed' and 'none'", printable(mode));
+    }
+    options.parse_special = mode == "allowed";
+  }
+  options.add_special = flag(record, "add_special", false);
+  const std::string input = bytes != nullptr ? from_hex(string_field(*bytes, "bytes")) : string_field(*text, "text");
+  return ids_json(tokenizer.encode(input, options));
+}
+
+Json decode_record(const Tokenizer& tokenizer, const Json& record) {
+  const Json* ids = record.find("decode_ids");
+  if (ids == nullptr) ids = record.find("ids");
+  if (ids == nullptr) fail(ErrorCode::kMissingKey, "the record has neither 'ids' nor 'decode_ids'");
+  if (!ids->is_array()) fail(ErrorCode::kBadType, "the ids are of kind {}, wanted array", ids->kind_name());
+  std::vector<TokenId> tokens;
+  for (const Json& id : ids->array()) {
+    if (!id.is_integer()) fail(ErrorCode::kBadType, "an id is {}, wanted an integer", printable(id.dump()));
+    tokens.push_back(id_from(id.integer()));
+  }
+  return Json(Json::Object{{"text", Json(tokenizer.decode(tokens, flag(record, "skip_special", false)))}});
+}
+
+/// One output line for each input line; returns whether all went well.
+bool run_jsonl(const Tokenizer& tokenizer, bool decode) {
+  bool good = true;
+  for (std::string line; std::getline(std::cin, line);) {
+    Json out;
+    try {
+      const Json record = parse_json(line, "record");
+      if (!record.is_object()) fail(ErrorCode::kBadType, "the record is of kind {}, wanted object", record.kind_name());
+      out = decode ? decode_record(tokenizer, record) : encode_record(tokenizer, record);
+    } catch (const Error& error) {
+      good = false;
+      out = Json(Json::Object{{"error", Json(error.message())}, {"code", Json(error_code_name(error.code()))}});
+    }
+    print_line(out.dump());
+  }
+  return good;
+}
+
+void run_plain(const Tokenizer& tokenizer, const Options& options) {
+  if (options.decode) {
+    std::vector<TokenId> ids;
+    for (const std::string& argument : options.arguments) {
+      size_t used = 0;
+      long long value = -1;
+      try {
+        value = std::stoll(argument, &used);
+      } catch (const std::logic_error&) {
+        used = 0;
+      }
+      if (used == 0 || used != argument.size())
+        fail(ErrorCode::kUsageError, "'{}' is no token id", printable(argument));
+      ids.push_back(id_from(value));
+    }
+    const std::string text = tokenizer.decode(ids, options.skip_special);
+    print_line(options.json ? Json(Json::Object{{"text", Json(text)}}).dump() : text);
+    return;
+  }
+  if (options.arguments.size() > 1) fail(ErrorCode::kUsageError, "more than one text: put it in quotes");
+  const std::string text = !options.arguments.empty() ? options.arguments.front()
+                                                      : std::string(std::istreambuf_iterator<char>(std::cin),
+                                                                    std::istreambuf_iterator<char>());
+  const std::vector<TokenId> ids =
+      tokenizer.encode(text, {.parse_special = options.special, .add_special = options.add_special});
+  if (options.json) return print_line(ids_json(ids).dump());
+  std::string line;
+  for (const TokenId id : ids) line += (line.empty() ? "" : " ") + std::to_string(to_int(id));
+  print_line(line);
+}
+
+}  // namespace
+
+void add_tokenize_command(CLI::App& app, CommandState& state) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("tokenize", "turn text into token ids, and ids into text");
+  command->add_option("MODEL", options->model, "a catalogue name, a GGUF file or a model folder")->required();
+  command->add_option("TEXT", options->arguments, "the text (standard input without it), or ids with --decode");
+  command->add_flag(
+      "--jsonl", options->jsonl,
+      "read records from standard input: {\"text\" or \"bytes\",\"special\",\"add_special\"}, with --decode "
+      "{\"ids\",\"skip_special\"}; one line out for each line in");
+  command->add_flag("--json", options->json, "print one JSON object");
+  command->add_flag("--decode", options->decode, "ids to text");
+  command->add_flag("--special", options->special, "recognise special tokens in the text");
+  command->add_flag("--add-special", options->add_special, "add BOS and EOS as the model asks for");
+  command->add_flag("--skip-special", options->skip_special, "leave special tokens out of the decoded text");
+  command->footer(
+      "Examples:\n  duet tokenize smollm2-135m \"Hello, world!\"\n  duet tokenize smollm2-135m --decode 19556 28 905 "
+      "17\n"
+      "  duet tokenize ./model-folder --jsonl < records.jsonl");
+  command->callback([options, &state] {
+    state.json_errors = options->json || options->jsonl;
+    if (options->jsonl && !options->arguments.empty())
+      fail(ErrorCode::kUsageError, "--jsonl reads standard input; remove the text");
+    const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(Checkpoint::open(resolve_model(options->model)));
+    if (options->jsonl) {
+      if (!run_jsonl(*tokenizer, options->decode)) state.exit_status = 1;
+    } else {
+      run_plain(*tokenizer, *options);
+    }
+  });
+}
+
+}  // namespace duet

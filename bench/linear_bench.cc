@@ -1,0 +1,162 @@
+// Speed of the CPU backend's linear() per weight type and number of rows, beside what this machine can do at that moment:
+//   linear_bench [--threads N] [--cpu LEVEL] [--shape OUTxIN] [--seconds S]
+// GB/s counts packed weight bytes (one row) and is printed beside a streaming read; GMAC/s counts multiplications and is
+// printed beside a loop of independent float32 multiply-adds. Each figure is the best of several rounds.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <mutex>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/cpu/level.h"
+#include "backend/runtime.h"
+#include "base/error.h"
+#include "base/thread_pool.h"
+
+namespace duet {
+namespace {
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// Best seconds of one call among calls that fill `budget` seconds.
+double best_seconds(double budget, const std::function<void()>& call) {
+  call();
+  double best = 1e30;
+  for (const double end = now() + budget; now() < end;) {
+    const double begin = now();
+    call();
+    best = std::min(best, now() - begin);
+  }
+  return best;
+}
+
+struct Options {
+  int threads = 0;
+  std::string level;
+  int64_t out = 1536, in = 1536;
+  double seconds = 0.3;
+};
+
+/// Multiply-adds per second of all threads: the gemm kernel itself on operands that stay in the first-level cache.
+double peak_macs(ThreadPool& pool, const CpuKernels& kernels, double budget) {
+  constexpr int64_t kColumns = 64, kCalls = 2000;
+  const int64_t rows = kernels.row_tile;
+  const double seconds = best_seconds(budget, [&] {
+    pool.parallel_for(pool.threads(), 1, [&](int64_t, int64_t, int) {
+      alignas(64) float w[kColumns * 16] = {}, x[kColumns * 12] = {}, sums[12 * 16] = {};
+      for (int64_t i = 0; i < kCalls; ++i) kernels.gemm(w, 16, x, kColumns, rows, sums, 16, true);
+    });
+  });
+  return static_cast<double>(pool.threads() * kCalls * kColumns * 16 * rows) / seconds;
+}
+
+/// Bytes per second that all threads read from memory.
+double peak_bytes(ThreadPool& pool, Backend& backend, double budget) {
+  constexpr int64_t kBytes = int64_t{256} << 20, kPiece = int64_t{1} << 20;
+  const Buffer buffer = backend.allocate(kBytes);
+  std::memset(buffer.data(), 1, kBytes);
+  std::vector<uint64_t> sums(static_cast<size_t>(pool.threads()) * 8);
+  const double seconds = best_seconds(budget, [&] {
+    pool.parallel_for(kBytes / kPiece, 4, [&](int64_t begin, int64_t end, int worker) {
+      uint64_t s[8] = {};
+      for (int64_t at = begin * kPiece; at < end * kPiece; at += 64) {
+        uint64_t line[8];
+        std::memcpy(line, buffer.data() + at, sizeof line);
+        for (int i = 0; i < 8; ++i) s[i] += line[i];
+      }
+      for (int i = 0; i < 8; ++i) sums[static_cast<size_t>(worker * 8)] += s[i];
+    });
+  });
+  return static_cast<double>(kBytes) / seconds;
+}
+
+/// Bytes whose scales are finite: the exponent of every 16-bit number stays below all ones.
+void fill_blocks(std::span<std::byte> out) {
+  static std::mt19937 random(1);
+  for (std::byte& b : out) b = static_cast<std::byte>(random() & 0x3F);
+}
+
+void bench(const Options& options) {
+  ThreadPool pool(options.threads);
+  const CpuLevel level = choose_cpu_level(options.level);
+  const auto backend = make_cpu_backend(pool, level.name);
+  const double macs = peak_macs(pool, level.kernels, options.seconds);
+  const double bytes = peak_bytes(pool, *backend, options.seconds);
+  fmt::print("level {}, {} threads, weight [{},{}]; limits now: {:.1f} GMAC/s, {:.1f} GB/s\n", level.name, pool.threads(),
+             options.out, options.in, macs / 1e9, bytes / 1e9);
+  fmt::print("{:6} {:>6} {:>10} {:>8} {:>8} {:>8} {:>8}\n", "type", "rows", "us", "GB/s", "% read", "GMAC/s", "% peak");
+  constexpr DType kTypes[] = {DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0, DType::kQ4_K,
+                              DType::kQ5_K, DType::kQ6_K, DType::kBF16, DType::kF16,  DType::kF32,  DType::kIQ4_XS};
+  for (const DType type : kTypes) {
+    const DTypeInfo& info = dtype_info(type);
+    const int64_t in = options.in / info.block_size * info.block_size;
+    // Several matrices, so that one row streams from memory and not from a cache.
+    const int64_t copies = std::clamp<int64_t>((int64_t{96} << 20) / (options.out * row_bytes(info, in)), 1, 64);
+    std::vector<std::unique_ptr<PackedWeight>> weights;
+    for (int64_t i = 0; i < copies; ++i) {
+      weights.push_back(backend->pack({"w", type, options.out, in, [](int64_t, int64_t, std::span<std::byte> out) {
+                                         static std::vector<std::byte> some;
+                                         static std::once_flag once;
+                                         std::call_once(once, [] {
+                                           some.resize(size_t{1} << 20);
+                                           fill_blocks(some);
+                                         });
+                                         for (size_t at = 0; at < out.size(); at += some.size()) {
+                                           std::memcpy(out.data() + at, some.data(), std::min(some.size(), out.size() - at));
+                                         }
+                                       }}));
+    }
+    for (const int64_t rows : {1, 2, 4, 12, 32, 128, 512}) {
+      const Buffer x = backend->allocate(rows * in * 4), y = backend->allocate(rows * options.out * 4);
+      for (int64_t i = 0; i < rows * in; ++i) reinterpret_cast<float*>(x.data())[i] = static_cast<float>(i % 7) - 3.0f;
+      const Tensor tx = {x.data(), DType::kF32, Shape{rows, in}}, ty = {y.data(), DType::kF32, Shape{rows, options.out}};
+      const int64_t used = rows < 32 ? copies : 1;
+      const double seconds = best_seconds(options.seconds, [&] {
+                               for (int64_t i = 0; i < used; ++i) {
+                                 backend->linear(tx, *weights[static_cast<size_t>(i)], {}, Epilogue::kNone, ty);
+                               }
+                             }) /
+                             static_cast<double>(used);
+      const double gbs = static_cast<double>(weights[0]->bytes()) / seconds, rate = static_cast<double>(rows * options.out * in) / seconds;
+      fmt::print("{:6} {:6} {:10.1f} {:8.2f} {:8.1f} {:8.2f} {:8.1f}\n", info.name, rows, seconds * 1e6, gbs / 1e9,
+                 100 * gbs / bytes, rate / 1e9, 100 * rate / macs);
+    }
+  }
+}
+
+Options parse(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string name = argv[i], value = argv[i + 1];
+    if (name == "--threads") options.threads = std::atoi(value.c_str());
+    if (name == "--cpu") options.level = value;
+    if (name == "--seconds") options.seconds = std::atof(value.c_str());
+    if (name == "--shape") {
+      options.out = std::atoll(value.c_str());
+      options.in = std::atoll(value.substr(value.find('x') + 1).c_str());
+    }
+  }
+  if (options.out < 1 || options.in < 256) fail(ErrorCode::kUsageError, "--shape OUTxIN: OUT >= 1, IN >= 256");
+  return options;
+}
+
+}  // namespace
+}  // namespace duet
+
+int main(int argc, char** argv) {
+  try {
+    duet::bench(duet::parse(argc, argv));
+  } catch (const duet::Error& error) {
+    fmt::print(stderr, "linear_bench: {}\n", error.message());
+    return error.exit_status();
+  }
+}

@@ -1,0 +1,27 @@
+# Kernels of the CPU backend, an object library per instruction set level. Always optimised: a debug build must be usable.
+# Each object exports the function that fills the kernel table and nothing else (tools in tests check with nm): an inline
+# function compiled for a high level must never be the one that the linker keeps for all.
+set(levels baseline)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  list(APPEND levels avx2 avx512)
+endif()
+set(flags_baseline "")
+set(flags_avx2 -mavx2 -mfma -mf16c)
+set(flags_avx512 ${flags_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl
+  -Wno-maybe-uninitialized -Wno-uninitialized)  # g++ 12 finds its own avx512fintrin.h wanting
+set(optimise -O3)
+if(DUET_SANITIZE)
+  set(optimise "")  # instrumented and unrolled kernels take a minute to compile
+endif()
+foreach(level ${levels})
+  add_library(duet_cpu_${level} OBJECT ${CMAKE_SOURCE_DIR}/src/backend/cpu/${level}/kernels.cc)
+  target_include_directories(duet_cpu_${level} PRIVATE ${CMAKE_SOURCE_DIR}/src)
+  target_compile_options(duet_cpu_${level} PRIVATE ${flags_${level}} ${optimise} -fno-exceptions)
+  target_sources(duet_core PRIVATE $<TARGET_OBJECTS:duet_cpu_${level}>)
+endforeach()
+
+option(DUET_BENCH "build the benchmarks" OFF)
+if(DUET_BENCH)
+  add_executable(linear_bench ${CMAKE_SOURCE_DIR}/bench/linear_bench.cc)
+  target_link_libraries(linear_bench PRIVATE duet_core)
+endif()

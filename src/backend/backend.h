@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "backend/device.h"
+#include "backend/types.h"
+#include "tensor/tensor.h"
+
+namespace duet {
+
+/// One device's implementation of the ops (src/ops has the contracts and checks shapes; only it calls these).
+/// Row law: row t of a result depends on its own inputs and its sequence's state only, in an order of operations fixed by
+/// absolute positions and shapes, never on T, threads or neighbours. Spans of host data are copied before a call returns.
+/// Activations are float32. All are noexcept: arguments were checked.
+class Backend : public Device {
+ public:
+  virtual std::string_view name() const = 0;
+  /// Reads and packs a weight matrix. Throws what source.read_rows throws, and out_of_memory.
+  virtual std::unique_ptr<PackedWeight> pack(const WeightSource& source) = 0;
+
+  /// out[t] = row ids[t] of table.   ids [T], out [T, C]
+  virtual void embed_rows(const PackedWeight& table, std::span<const int32_t> ids, Tensor out) noexcept = 0;
+  /// out = x W' + bias (kNone) or out += x W' + bias (kAdd).   x [T, in], bias [out] or undefined, out [T, out]
+  virtual void linear(Tensor x, const PackedWeight& weight, Tensor bias, Epilogue epilogue, Tensor out) noexcept = 0;
+  /// out = x / sqrt(mean(x^2) + eps) * weight per row of n.   x, out [..., n] (may be the same), weight [n]
+  virtual void rms_norm(Tensor x, Tensor weight, float eps, Tensor out) noexcept = 0;
+  /// Rotates pairs (i, i + R/2), i < R/2, of each head in place: x' = (a c - b s, b c + a s).   x [T, H, D], cos, sin [T, R/2]
+  virtual void rope(Tensor x, Tensor cos, Tensor sin) noexcept = 0;
+  /// out = silu(gate) * up.   all [T, F]; out may be gate
+  virtual void silu_mul(Tensor gate, Tensor up, Tensor out) noexcept = 0;
+  /// Stores k, v [T, Hk, D], rounded once to the pages' type.
+  virtual void kv_write(Tensor k, Tensor v, const KvView& kv, const RowPlaces& rows) noexcept = 0;
+  /// Softmax attention of q [T, H, D] over the keys of each row's sequence up to its own position; query head h reads
+  /// kv head h Hk / H. Tiles of P keys anchored at position 0, merged in ascending order.   out [T, H, D]
+  virtual void attention(Tensor q, const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec, Tensor out) noexcept = 0;
+  /// out[i] = x[rows[i]].   x [T, C], out [N, C]
+  virtual void select_rows(Tensor x, std::span<const int32_t> rows, Tensor out) noexcept = 0;
+};
+
+}  // namespace duet

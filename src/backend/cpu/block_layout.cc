@@ -1,0 +1,87 @@
+#include "backend/cpu/block_layout.h"
+
+#include <cstring>
+
+#include "backend/cpu/kernels.h"
+
+namespace duet {
+namespace {
+
+// d, m are f16; everything else moves byte by byte (golden/quant/README.md has the layouts).
+constexpr BlockField kF32[] = {{4, 1}};
+constexpr BlockField kF16[] = {{2, 1}};
+constexpr BlockField kQ4_0[] = {{2, 1}, {1, 16}};
+constexpr BlockField kQ4_1[] = {{2, 2}, {1, 16}};
+constexpr BlockField kQ5_0[] = {{2, 1}, {1, 4 + 16}};
+constexpr BlockField kQ5_1[] = {{2, 2}, {1, 4 + 16}};
+constexpr BlockField kQ8_0[] = {{2, 1}, {1, 32}};
+constexpr BlockField kQ4_K[] = {{2, 2}, {1, 12 + 128}};
+constexpr BlockField kQ5_K[] = {{2, 2}, {1, 12 + 32 + 128}};
+constexpr BlockField kQ6_K[] = {{1, 128 + 64 + 16}, {2, 1}};
+
+template <int kBytes>
+void interleave_field(const std::byte* in, int64_t row_stride, int64_t elements, std::byte* out) {
+  for (int64_t lane = 0; lane < kPanelRows; ++lane) {
+    for (int64_t i = 0; i < elements; ++i) {
+      std::memcpy(out + (i * kPanelRows + lane) * kBytes, in + lane * row_stride + i * kBytes, kBytes);
+    }
+  }
+}
+
+template <int kBytes>
+void extract_field(const std::byte* in, int64_t lane, int64_t elements, std::byte* out) {
+  for (int64_t i = 0; i < elements; ++i) std::memcpy(out + i * kBytes, in + (i * kPanelRows + lane) * kBytes, kBytes);
+}
+
+}  // namespace
+
+std::span<const BlockField> block_fields(DType dtype) {
+  switch (dtype) {
+    case DType::kF32: return kF32;
+    case DType::kF16:
+    case DType::kBF16: return kF16;
+    case DType::kQ4_0: return kQ4_0;
+    case DType::kQ4_1: return kQ4_1;
+    case DType::kQ5_0: return kQ5_0;
+    case DType::kQ5_1: return kQ5_1;
+    case DType::kQ8_0: return kQ8_0;
+    case DType::kQ4_K: return kQ4_K;
+    case DType::kQ5_K: return kQ5_K;
+    case DType::kQ6_K: return kQ6_K;
+    default: return {};
+  }
+}
+
+void interleave_panel(DType dtype, const std::byte* rows, int64_t blocks, std::byte* panel) {
+  const std::span<const BlockField> fields = block_fields(dtype);
+  const int64_t block_bytes = dtype_info(dtype).block_bytes;
+  for (int64_t b = 0; b < blocks; ++b, rows += block_bytes) {
+    const std::byte* in = rows;
+    for (const BlockField& field : fields) {
+      switch (field.element_bytes) {
+        case 1: interleave_field<1>(in, blocks * block_bytes, field.elements, panel); break;
+        case 2: interleave_field<2>(in, blocks * block_bytes, field.elements, panel); break;
+        default: interleave_field<4>(in, blocks * block_bytes, field.elements, panel); break;
+      }
+      in += field.element_bytes * field.elements;
+      panel += kPanelRows * field.element_bytes * field.elements;
+    }
+  }
+}
+
+void extract_blocks(DType dtype, const std::byte* groups, int64_t lane, int64_t blocks, std::byte* out) {
+  const std::span<const BlockField> fields = block_fields(dtype);
+  for (int64_t b = 0; b < blocks; ++b) {
+    for (const BlockField& field : fields) {
+      switch (field.element_bytes) {
+        case 1: extract_field<1>(groups, lane, field.elements, out); break;
+        case 2: extract_field<2>(groups, lane, field.elements, out); break;
+        default: extract_field<4>(groups, lane, field.elements, out); break;
+      }
+      out += field.element_bytes * field.elements;
+      groups += kPanelRows * field.element_bytes * field.elements;
+    }
+  }
+}
+
+}  // namespace duet

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "tensor/dtype.h"
+
+namespace duet {
+
+/// How a weight type lies in a panel of 16 rows. The panel is one block group after the other; a group holds the same block of
+/// all 16 rows, field by field of the file's block, each element of a field 16 times in a row (one per weight row):
+///   Q4_0: d [16] f16, then byte 0 of qs [16], byte 1 of qs [16], ...
+/// so 16 neighbouring bytes are 16 weight rows, and a group has exactly the bytes of its 16 blocks.
+struct BlockField {
+  int64_t element_bytes;
+  int64_t elements;
+};
+
+/// The fields of a type that has a panel form, in the order of its block; empty for the others.
+std::span<const BlockField> block_fields(DType dtype);
+
+/// Writes a panel: `rows` are 16 rows of `blocks` blocks in the file's form, one after the other.
+void interleave_panel(DType dtype, const std::byte* rows, int64_t blocks, std::byte* panel);
+
+/// Reads back `blocks` consecutive blocks of row `lane` (0 to 15) in the file's form from their groups.
+void extract_blocks(DType dtype, const std::byte* groups, int64_t lane, int64_t blocks, std::byte* out);
+
+}  // namespace duet

@@ -1,0 +1,194 @@
+#include "backend/cpu/cpu_backend.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <functional>
+
+#include "backend/cpu/memory.h"
+#include "backend/runtime.h"
+#include "base/check.h"
+
+namespace duet {
+namespace {
+
+/// Elements below which a row-wise op is not worth waking the workers for.
+constexpr int64_t kSmall = 16384;
+
+/// Sum of squares in 16 double lanes (lane i: elements i, i + 16, ...), then lane by lane: products of float32 are exact in
+/// double, so each of the n/16 + 15 additions rounds once to 2^-53.
+double sum_of_squares(const float* x, int64_t n) {
+  double lanes[16] = {};
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    for (int64_t j = 0; j < 16; ++j) lanes[j] += static_cast<double>(x[i + j]) * static_cast<double>(x[i + j]);
+  }
+  for (int64_t j = 0; i + j < n; ++j) lanes[j] += static_cast<double>(x[i + j]) * static_cast<double>(x[i + j]);
+  double sum = lanes[0];
+  for (int j = 1; j < 16; ++j) sum += lanes[j];
+  return sum;
+}
+
+}  // namespace
+
+CpuBackend::CpuBackend(ThreadPool& pool, const CpuLevel& level) : pool_(pool), level_(level) {
+  scratch_ = allocate(pool.threads() * kWorkerFloats * static_cast<int64_t>(sizeof(float)));
+}
+
+Buffer CpuBackend::allocate(int64_t bytes) { return Buffer(this, allocate_host(bytes), bytes); }
+
+void CpuBackend::release(std::byte* data, int64_t bytes) noexcept { release_host(data, bytes); }
+
+void CpuBackend::copy_to_device(std::byte* device, const void* host, int64_t bytes) noexcept {
+  if (bytes > 0) std::memcpy(device, host, static_cast<size_t>(bytes));
+}
+
+void CpuBackend::copy_to_host(void* host, const std::byte* device, int64_t bytes) noexcept {
+  if (bytes > 0) std::memcpy(host, device, static_cast<size_t>(bytes));
+}
+
+void CpuBackend::copy(std::byte* to, const std::byte* from, int64_t bytes) noexcept {
+  if (bytes > 0) std::memmove(to, from, static_cast<size_t>(bytes));
+}
+
+std::unique_ptr<PackedWeight> CpuBackend::pack(const WeightSource& source) {
+  std::unique_ptr<CpuPackedWeight> weight = pack_cpu_weight(source, level_.kernels, pool_, *this);
+  reserve_activations(weight->cols());
+  return weight;
+}
+
+float* CpuBackend::scratch(int worker) const {
+  return reinterpret_cast<float*>(scratch_.data()) + worker * kWorkerFloats;
+}
+
+int64_t CpuBackend::grain(int64_t count, int64_t minimum) const {
+  constexpr int64_t kChunksPerThread = 8;
+  return std::max({minimum, int64_t{1}, count / (kChunksPerThread * pool_.threads())});
+}
+
+void CpuBackend::embed_rows(const PackedWeight& table, std::span<const int32_t> ids, Tensor out) noexcept {
+  const auto& packed = static_cast<const CpuPackedWeight&>(table);
+  const auto body = [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t) {
+      packed.decode_row(ids[static_cast<size_t>(t)], out.f32() + t * packed.cols());
+    }
+  };
+  const auto count = static_cast<int64_t>(ids.size());
+  pool_.parallel_for(count, grain(count, kSmall / std::max<int64_t>(1, packed.cols())), std::ref(body));
+}
+
+void CpuBackend::rms_norm(Tensor x, Tensor weight, float eps, Tensor out) noexcept {
+  const int64_t n = x.dim(x.shape.rank() - 1);
+  const int64_t rows = n == 0 ? 0 : x.elements() / n;
+  const auto body = [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t) {
+      const float* in = x.f32() + t * n;
+      float* to = out.f32() + t * n;
+      const double mean = sum_of_squares(in, n) / static_cast<double>(n);
+      const auto inverse = static_cast<float>(1.0 / std::sqrt(mean + static_cast<double>(eps)));
+      for (int64_t i = 0; i < n; ++i) to[i] = in[i] * inverse * weight.f32()[i];
+    }
+  };
+  pool_.parallel_for(rows, grain(rows, kSmall / std::max<int64_t>(1, n)), std::ref(body));
+}
+
+void CpuBackend::rope(Tensor x, Tensor cos, Tensor sin) noexcept {
+  const int64_t rows = x.dim(0), heads = x.dim(1), dim = x.dim(2), half = cos.dim(1);
+  const auto body = [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t) {
+      const float* c = cos.f32() + t * half;
+      const float* s = sin.f32() + t * half;
+      for (int64_t h = 0; h < heads; ++h) {
+        float* a = x.f32() + (t * heads + h) * dim;
+        float* b = a + half;
+        for (int64_t i = 0; i < half; ++i) {
+          const float first = a[i], second = b[i];
+          a[i] = first * c[i] - second * s[i];
+          b[i] = second * c[i] + first * s[i];
+        }
+      }
+    }
+  };
+  pool_.parallel_for(rows, grain(rows, kSmall / std::max<int64_t>(1, heads * dim)), std::ref(body));
+}
+
+void CpuBackend::silu_mul(Tensor gate, Tensor up, Tensor out) noexcept {
+  const int64_t count = gate.elements();
+  const auto body = [&](int64_t begin, int64_t end, int) {
+    level_.kernels.silu_mul(gate.f32() + begin, up.f32() + begin, out.f32() + begin, end - begin);
+  };
+  pool_.parallel_for(count, grain(count, kSmall), std::ref(body));
+}
+
+void CpuBackend::kv_write(Tensor k, Tensor v, const KvView& kv, const RowPlaces& rows) noexcept {
+  DUET_CHECK(kv.dtype == DType::kF32);  // the model layer asks for no other type yet
+  constexpr int64_t kTokens = KvView::kPageTokens;
+  const int64_t dim = kv.head_dim, heads = kv.kv_heads;
+  const auto count = static_cast<int64_t>(rows.position.size());
+  const auto body = [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t) {
+      const int64_t position = rows.position[static_cast<size_t>(t)];
+      std::byte* const bytes =
+          kv.pages[static_cast<size_t>(rows.sequence[static_cast<size_t>(t)])][static_cast<size_t>(position / kTokens)];
+      float* const page = reinterpret_cast<float*>(bytes) + position % kTokens * dim;
+      for (int64_t h = 0; h < heads; ++h) {
+        const size_t row = static_cast<size_t>(dim) * sizeof(float);
+        std::memcpy(page + h * kTokens * dim, k.f32() + (t * heads + h) * dim, row);
+        std::memcpy(page + (heads + h) * kTokens * dim, v.f32() + (t * heads + h) * dim, row);
+      }
+    }
+  };
+  pool_.parallel_for(count, grain(count, kSmall / std::max<int64_t>(1, heads * dim)), std::ref(body));
+}
+
+void CpuBackend::attention(Tensor q, const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec,
+                           Tensor out) noexcept {
+  DUET_CHECK(kv.dtype == DType::kF32);
+  const int64_t group = q.dim(1) / kv.kv_heads;
+  const int64_t queries = q.dim(0) * group;  // of one kv head
+  const int64_t blocks = (queries + kAttentionRows - 1) / kAttentionRows;
+  // Later rows see more keys: hand out the last blocks first.
+  const auto body = [&](int64_t begin, int64_t end, int worker) {
+    for (int64_t item = begin; item < end; ++item) {
+      AttentionPiece piece;
+      piece.q = q.f32();
+      piece.out = out.f32();
+      piece.heads = q.dim(1);
+      piece.kv_heads = kv.kv_heads;
+      piece.head_dim = kv.head_dim;
+      piece.position = rows.position.data();
+      piece.scale = spec.scale;
+      piece.window = spec.window;
+      piece.kv_head = item % kv.kv_heads;
+      piece.scratch = scratch(worker);
+      const int64_t block = blocks - 1 - item / kv.kv_heads;
+      const int64_t last = std::min((block + 1) * kAttentionRows, queries);
+      const auto sequence = [&](int64_t i) { return rows.sequence[static_cast<size_t>(i / group)]; };
+      for (int64_t i = block * kAttentionRows; i < last; i = piece.end) {
+        piece.begin = i;
+        piece.end = i + 1;
+        while (piece.end < last && sequence(piece.end) == sequence(i)) ++piece.end;
+        piece.pages = kv.pages[static_cast<size_t>(sequence(i))].data();
+        level_.kernels.attention(piece);
+      }
+    }
+  };
+  pool_.parallel_for(blocks * kv.kv_heads, 1, std::ref(body));
+}
+
+void CpuBackend::select_rows(Tensor x, std::span<const int32_t> rows, Tensor out) noexcept {
+  const auto count = static_cast<int64_t>(rows.size());
+  const int64_t row_bytes = count == 0 ? 0 : out.bytes() / count;
+  const auto body = [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) {
+      copy(out.data + i * row_bytes, x.data + rows[static_cast<size_t>(i)] * row_bytes, row_bytes);
+    }
+  };
+  pool_.parallel_for(count, grain(count, 64), std::ref(body));
+}
+
+std::unique_ptr<Backend> make_cpu_backend(ThreadPool& pool, std::string_view cpu_level) {
+  return std::make_unique<CpuBackend>(pool, choose_cpu_level(cpu_level));
+}
+
+}  // namespace duet

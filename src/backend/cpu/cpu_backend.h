@@ -1,0 +1,58 @@
+#pragma once
+
+#include <mutex>
+#include <string_view>
+
+#include "backend/backend.h"
+#include "backend/cpu/level.h"
+#include "backend/cpu/packed_weight.h"
+#include "base/thread_pool.h"
+
+namespace duet {
+
+/// The host's CPU: panels dequantized to float32, one chain per output (docs of the ops in backend.h). All memory that the
+/// ops need beside their arguments is taken when the backend is made and when weights are packed.
+class CpuBackend final : public Backend {
+ public:
+  /// Throws out_of_memory.
+  CpuBackend(ThreadPool& pool, const CpuLevel& level);
+
+  Buffer allocate(int64_t bytes) override;
+  void copy_to_device(std::byte* device, const void* host, int64_t bytes) noexcept override;
+  void copy_to_host(void* host, const std::byte* device, int64_t bytes) noexcept override;
+  void copy(std::byte* to, const std::byte* from, int64_t bytes) noexcept override;
+  void sync() noexcept override {}
+
+  std::string_view name() const override { return "cpu"; }
+  std::string_view level() const { return level_.name; }
+  std::unique_ptr<PackedWeight> pack(const WeightSource& source) override;
+  void embed_rows(const PackedWeight& table, std::span<const int32_t> ids, Tensor out) noexcept override;
+  void linear(Tensor x, const PackedWeight& weight, Tensor bias, Epilogue epilogue, Tensor out) noexcept override;
+  void rms_norm(Tensor x, Tensor weight, float eps, Tensor out) noexcept override;
+  void rope(Tensor x, Tensor cos, Tensor sin) noexcept override;
+  void silu_mul(Tensor gate, Tensor up, Tensor out) noexcept override;
+  void kv_write(Tensor k, Tensor v, const KvView& kv, const RowPlaces& rows) noexcept override;
+  void attention(Tensor q, const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec,
+                 Tensor out) noexcept override;
+  void select_rows(Tensor x, std::span<const int32_t> rows, Tensor out) noexcept override;
+
+ private:
+  struct Product;
+
+  void release(std::byte* data, int64_t bytes) noexcept override;
+  /// Makes room for a block of activation rows of `columns`.
+  void reserve_activations(int64_t columns);
+  void linear_one_row(const Product& product) noexcept;
+  void linear_block(const Product& product, int64_t first_row, int64_t rows) noexcept;
+  float* scratch(int worker) const;
+  /// Chunk size of a loop over `count` items: chunks of at least `minimum`, several per thread where there are enough.
+  int64_t grain(int64_t count, int64_t minimum) const;
+
+  ThreadPool& pool_;
+  CpuLevel level_;
+  Buffer scratch_;           // [threads, kWorkerFloats]
+  std::mutex activations_mutex_;
+  Buffer activations_;       // a block of activation rows in row tiles
+};
+
+}  // namespace duet

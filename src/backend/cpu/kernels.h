@@ -1,0 +1,92 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "tensor/dtype.h"
+
+// Included by the objects of every instruction set level, so: data and declarations only, never an inline function that
+// another object could pick up.
+
+namespace duet {
+
+/// Rows of a weight panel: one float32 per lane of the widest level.
+inline constexpr int64_t kPanelRows = 16;
+/// Columns of a panel that are dequantized at once (16 KiB of float32: half of an L1 cache). A whole number of any block.
+inline constexpr int64_t kUnpackColumns = 256;
+/// Panels whose chains one gemv call interleaves, to hide the latency of the additions.
+inline constexpr int64_t kGemvPanels = 2;
+/// Query rows that share one visit of a key tile.
+inline constexpr int64_t kAttentionRows = 48;
+/// Elements of the head dimension that attention multiplies at once (chunks are chained, so this changes no bit).
+inline constexpr int64_t kAttentionColumns = 256;
+/// Floats of one worker's scratch in attention.
+inline constexpr int64_t kAttentionScratch =
+    kAttentionColumns * 64 + kAttentionColumns * kAttentionRows + 3 * kAttentionRows * 64 + 64 * kPanelRows;
+
+/// Largest row tile of any level; row_tile of a level divides it.
+inline constexpr int64_t kMaxRowTile = 12;
+/// Activation rows that share one decoding of a weight panel.
+inline constexpr int64_t kBlockRows = 11 * kMaxRowTile;
+/// Floats of a worker's scratch: attention, or a decoded panel part and the sums of a block.
+inline constexpr int64_t kWorkerFloats = kAttentionScratch;
+static_assert(kWorkerFloats >= kUnpackColumns * kPanelRows + kBlockRows * kPanelRows);
+/// Multiplications below which a chunk of a loop is not worth handing out: about 5 us each.
+inline constexpr int64_t kOneRowWork = 32768;
+inline constexpr int64_t kBlockWork = 262144;
+
+/// Dequantizes `blocks` consecutive block groups of a panel to out [blocks * block_size, 16], bit for bit as dequantize().
+using UnpackKernel = void (*)(const std::byte* groups, int64_t blocks, float* out) noexcept;
+
+/// One chain per output row: out[p][lane] = sum over k ascending of w[p][k][lane] x[k], for `panels` (1 or kGemvPanels)
+/// panels that lie `panel_bytes` apart, `blocks` groups each.   x [blocks * block_size], out [panels, 16]
+using GemvKernel = void (*)(const std::byte* panel, int64_t panel_bytes, int64_t panels, int64_t blocks, const float* x,
+                            float* out) noexcept;
+
+/// sums[r][lane] (+)= sum over i ascending of panel[i * panel_stride + lane] x[i * rows + r]; one chain per element, begun at
+/// 0 or, with `go_on`, at the value in sums.   rows in [1, row_tile], sums [rows, 16] with rows `sums_stride` apart
+using GemmKernel = void (*)(const float* panel, int64_t panel_stride, const float* x, int64_t columns, int64_t rows,
+                            float* sums, int64_t sums_stride, bool go_on) noexcept;
+
+using SiluMulKernel = void (*)(const float* gate, const float* up, float* out, int64_t count) noexcept;
+
+/// One piece of attention: query rows [begin, end) of one kv head, all of one sequence. Query row i is row i / group of the
+/// batch and head kv_head * group + i % group.
+struct AttentionPiece {
+  const float* q = nullptr;  // [T, heads, head_dim]
+  float* out = nullptr;      // the same shape
+  int64_t heads = 0, kv_heads = 0, head_dim = 0;
+  const std::byte* const* pages = nullptr;  // float32 K [kv_heads, 64, head_dim], then V
+  const int32_t* position = nullptr;        // [T]
+  float scale = 1.0f;
+  int64_t window = 0;
+  int64_t kv_head = 0;
+  int64_t begin = 0, end = 0;  // at most kAttentionRows
+  float* scratch = nullptr;    // [kAttentionScratch]
+};
+using AttentionKernel = void (*)(const AttentionPiece& piece) noexcept;
+
+/// Kernels of one weight type. A type without them (null) keeps its rows as the file has them and goes through dequantize().
+struct TypeKernels {
+  UnpackKernel unpack = nullptr;
+  GemvKernel gemv = nullptr;
+};
+
+/// The kernel table of a backend instance; each level fills the slots that it has.
+struct CpuKernels {
+  static constexpr int kTypes = 48;  // ggml ids; the types of safetensors that are no weights have no slot
+  TypeKernels types[kTypes];
+  int64_t row_tile = 1;  // rows of a gemm call
+  GemmKernel gemm = nullptr;
+  SiluMulKernel silu_mul = nullptr;
+  void (*exp)(const float* x, float* out, int64_t count) noexcept = nullptr;
+  AttentionKernel attention = nullptr;
+};
+
+void fill_baseline_kernels(CpuKernels& table) noexcept;
+#if defined(__x86_64__)
+void fill_avx2_kernels(CpuKernels& table) noexcept;
+void fill_avx512_kernels(CpuKernels& table) noexcept;
+#endif
+
+}  // namespace duet

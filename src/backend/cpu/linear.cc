@@ -1,0 +1,140 @@
+#include <algorithm>
+#include <functional>
+
+#include "backend/cpu/cpu_backend.h"
+
+namespace duet {
+
+/// What one call of linear() multiplies.
+struct CpuBackend::Product {
+  const float* x;  // [rows, in]
+  const CpuPackedWeight& weight;
+  const TypeKernels& kernels;
+  const float* bias;  // [out] or null
+  bool add;
+  float* out;  // [rows, out]
+
+  int64_t in() const { return weight.cols(); }
+  int64_t outputs() const { return weight.rows(); }
+  /// The last panel may be of plain rows and hold fewer than 16.
+  int64_t panels() const { return (outputs() + kPanelRows - 1) / kPanelRows; }
+
+  /// Columns [begin, begin + columns) of panel p as [columns, 16] float32: in `room`, or where they are already so.
+  const float* decode(int64_t p, int64_t begin, int64_t columns, float* room) const {
+    if (p >= weight.panels()) {
+      weight.decode_plain(p * kPanelRows, begin, columns, room);
+      return room;
+    }
+    const std::byte* const groups = weight.panel(p) + weight.group_offset(begin);
+    if (weight.dtype() == DType::kF32) return reinterpret_cast<const float*>(groups);
+    kernels.unpack(groups, columns / weight.block_size(), room);
+    return room;
+  }
+
+  /// Chains of panel p for one row, with bias and the sum with out as the last steps.   sums [16]
+  void finish(int64_t row, int64_t p, const float* sums) const {
+    const int64_t first = p * kPanelRows, lanes = std::min(kPanelRows, outputs() - first);
+    float* const to = out + row * outputs() + first;
+    for (int64_t lane = 0; lane < lanes; ++lane) {
+      float y = sums[lane];
+      if (bias != nullptr) y += bias[first + lane];
+      to[lane] = add ? to[lane] + y : y;
+    }
+  }
+};
+
+void CpuBackend::reserve_activations(int64_t columns) {
+  const std::lock_guard lock(activations_mutex_);
+  const int64_t wanted = kBlockRows * columns * static_cast<int64_t>(sizeof(float));
+  if (activations_.bytes() < wanted) activations_ = allocate(wanted);
+}
+
+void CpuBackend::linear(Tensor x, const PackedWeight& weight, Tensor bias, Epilogue epilogue, Tensor out) noexcept {
+  const auto& packed = static_cast<const CpuPackedWeight&>(weight);
+  static constexpr TypeKernels kNone = {};
+  const auto type = static_cast<size_t>(packed.dtype());
+  const Product product = {x.f32(), packed, type < CpuKernels::kTypes ? level_.kernels.types[type] : kNone,
+                           bias.f32(), epilogue == Epilogue::kAdd, out.f32()};
+  const int64_t rows = x.dim(0);
+  if (rows == 1) {
+    linear_one_row(product);
+    return;
+  }
+  const std::lock_guard lock(activations_mutex_);
+  const int64_t blocks = (rows + kBlockRows - 1) / kBlockRows;
+  for (int64_t b = 0, first = 0; b < blocks; ++b) {  // blocks of nearly equal size, in whole row tiles
+    const int64_t even = (rows - first + blocks - b - 1) / (blocks - b);
+    const int64_t count = std::min((even + kMaxRowTile - 1) / kMaxRowTile * kMaxRowTile, rows - first);
+    if (count > 0) linear_block(product, first, count);
+    first += count;
+  }
+}
+
+void CpuBackend::linear_one_row(const Product& p) noexcept {
+  const int64_t whole = p.weight.panels(), in = p.in();
+  const int64_t pairs = (whole + kGemvPanels - 1) / kGemvPanels;
+  const auto body = [&](int64_t begin, int64_t end, int worker) {
+    alignas(64) float sums[kGemvPanels * kPanelRows];
+    for (int64_t item = begin; item < end; ++item) {
+      if (item < pairs) {
+        const int64_t first = item * kGemvPanels, panels = std::min(kGemvPanels, whole - first);
+        p.kernels.gemv(p.weight.panel(first), p.weight.panel_bytes(), panels, in / p.weight.block_size(), p.x, sums);
+        for (int64_t i = 0; i < panels; ++i) p.finish(0, first + i, sums + i * kPanelRows);
+      } else {  // a panel of plain rows
+        const int64_t panel = whole + item - pairs;
+        std::fill(sums, sums + kPanelRows, 0.0f);
+        for (int64_t k = 0; k < in; k += kUnpackColumns) {
+          const int64_t columns = std::min(kUnpackColumns, in - k);
+          const float* const w = p.decode(panel, k, columns, scratch(worker));
+          level_.kernels.gemm(w, kPanelRows, p.x + k, columns, 1, sums, kPanelRows, true);
+        }
+        p.finish(0, panel, sums);
+      }
+    }
+  };
+  const int64_t items = pairs + p.panels() - whole;
+  pool_.parallel_for(items, grain(items, kOneRowWork / std::max<int64_t>(1, in * kPanelRows)), std::ref(body));
+}
+
+void CpuBackend::linear_block(const Product& p, int64_t first_row, int64_t rows) noexcept {
+  const int64_t in = p.in(), tile = level_.kernels.row_tile;
+  auto* const packed = reinterpret_cast<float*>(activations_.data());
+  // Row tile at row r: [in, rows of the tile], from packed + r * in on.
+  const auto gather = [&](int64_t begin, int64_t end, int) {
+    for (int64_t r = begin * tile; r < std::min(end * tile, rows); r += tile) {
+      const int64_t count = std::min(tile, rows - r);
+      const float* const from = p.x + (first_row + r) * in;
+      constexpr int64_t kLine = 16;  // floats: rows that lie a power of two apart fight for the same cache sets
+      for (int64_t k = 0; k < in; k += kLine) {
+        for (int64_t i = 0; i < count; ++i) {
+          for (int64_t c = k; c < std::min(k + kLine, in); ++c) packed[r * in + c * count + i] = from[i * in + c];
+        }
+      }
+    }
+  };
+  const int64_t tiles = (rows + tile - 1) / tile;
+  pool_.parallel_for(tiles, rows * in <= kOneRowWork ? tiles : 1, std::ref(gather));
+
+  const auto body = [&](int64_t begin, int64_t end, int worker) {
+    float* const room = scratch(worker);
+    float* const sums = room + kUnpackColumns * kPanelRows;
+    for (int64_t panel = begin; panel < end; ++panel) {
+      if (in == 0) std::fill(sums, sums + rows * kPanelRows, 0.0f);
+      for (int64_t k = 0; k < in; k += kUnpackColumns) {
+        const int64_t columns = std::min(kUnpackColumns, in - k);
+        const float* const w = p.decode(panel, k, columns, room);
+        for (int64_t r = 0; r < rows; r += tile) {
+          const int64_t count = std::min(tile, rows - r);
+          level_.kernels.gemm(w, kPanelRows, packed + r * in + k * count, columns, count, sums + r * kPanelRows, kPanelRows,
+                              k > 0);
+        }
+      }
+      for (int64_t r = 0; r < rows; ++r) p.finish(first_row + r, panel, sums + r * kPanelRows);
+    }
+  };
+  const int64_t work = in * kPanelRows * rows;
+  pool_.parallel_for(p.panels(), std::clamp<int64_t>(kBlockWork / std::max<int64_t>(1, work), 1, p.panels() + 1),
+                     std::ref(body));
+}
+
+}  // namespace duet

@@ -1,0 +1,126 @@
+#include "backend/cpu/packed_weight.h"
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <functional>
+#include <limits>
+#include <mutex>
+#include <vector>
+
+#include "backend/cpu/block_layout.h"
+#include "base/error.h"
+
+namespace duet {
+namespace {
+
+/// What one worker reads at a time, at least one panel.
+constexpr int64_t kStagingBytes = int64_t{1} << 20;
+
+const TypeKernels* kernels_of(const CpuKernels& kernels, DType dtype) {
+  const auto index = static_cast<size_t>(dtype);
+  if (index >= CpuKernels::kTypes || kernels.types[index].unpack == nullptr) return nullptr;
+  return &kernels.types[index];
+}
+
+}  // namespace
+
+CpuPackedWeight::CpuPackedWeight(Buffer data, const WeightSource& source, bool has_panels)
+    : PackedWeight(source.dtype, source.rows, source.cols), data_(std::move(data)) {
+  const DTypeInfo& info = dtype_info(source.dtype);
+  row_bytes_ = duet::row_bytes(info, source.cols);
+  panels_ = has_panels ? source.rows / kPanelRows : 0;
+  block_size_ = info.block_size;
+  block_bytes_ = info.block_bytes;
+}
+
+void CpuPackedWeight::decode_row(int64_t row, float* out) const noexcept {
+  if (row >= panels_ * kPanelRows) {
+    dequantize(dtype(), plain_row(row), cols(), out);
+    return;
+  }
+  std::byte blocks[1024];
+  const int64_t step = std::max<int64_t>(1, static_cast<int64_t>(sizeof blocks) / block_bytes_) * block_size_;
+  const std::byte* const groups = panel(row / kPanelRows);
+  for (int64_t column = 0; column < cols(); column += step) {
+    const int64_t columns = std::min(step, cols() - column);
+    extract_blocks(dtype(), groups + group_offset(column), row % kPanelRows, columns / block_size_, blocks);
+    dequantize(dtype(), blocks, columns, out + column);
+  }
+}
+
+void CpuPackedWeight::decode_plain(int64_t first_row, int64_t begin, int64_t columns, float* out) const noexcept {
+  float values[kUnpackColumns];
+  const int64_t lanes = std::min(kPanelRows, rows() - first_row);
+  for (int64_t lane = 0; lane < kPanelRows; ++lane) {
+    if (lane < lanes) {
+      dequantize(dtype(), plain_row(first_row + lane) + block_offset(begin), columns, values);
+    } else {
+      std::fill(values, values + columns, 0.0f);
+    }
+    for (int64_t i = 0; i < columns; ++i) out[i * kPanelRows + lane] = values[i];
+  }
+}
+
+std::unique_ptr<CpuPackedWeight> pack_cpu_weight(const WeightSource& source, const CpuKernels& kernels, ThreadPool& pool,
+                                                 Device& device) {
+  if (!can_dequantize(source.dtype)) {
+    fail(ErrorCode::kBadDtype, "{}: {} is no weight type", source.name, dtype_info(source.dtype).name);
+  }
+  const DTypeInfo& info = dtype_info(source.dtype);
+  if (source.rows < 0 || source.cols < 0 || source.cols % info.block_size != 0) {
+    fail(ErrorCode::kBadShape, "{}: [{},{}] is not whole blocks of {} ({})", source.name, source.rows, source.cols,
+         info.block_size, info.name);
+  }
+  const int64_t row_bytes = duet::row_bytes(info, source.cols);
+  if (row_bytes > 0 && source.rows > std::numeric_limits<int64_t>::max() / row_bytes) {
+    fail(ErrorCode::kSizeOverflow, "{}: [{},{}] has more bytes than 63 bits count", source.name, source.rows, source.cols);
+  }
+  const bool has_panels = kernels_of(kernels, source.dtype) != nullptr;
+  Buffer data = device.allocate(source.rows * row_bytes);
+  if (data.bytes() == 0) return std::make_unique<CpuPackedWeight>(std::move(data), source, has_panels);
+
+  const int64_t panel_bytes = kPanelRows * row_bytes;
+  const int64_t step = std::max<int64_t>(1, kStagingBytes / panel_bytes);  // panels
+  const int64_t panels = has_panels ? source.rows / kPanelRows : 0;
+  std::vector<std::vector<std::byte>> staging(static_cast<size_t>(pool.threads()));
+  std::mutex mutex;
+  std::exception_ptr error;
+  std::atomic<bool> failed = false;
+  const auto pack_panels = [&](int64_t begin, int64_t end, int worker) {
+    if (failed) return;
+    try {
+      std::byte* const out = data.data() + begin * panel_bytes;
+      const int64_t whole = std::clamp<int64_t>(panels - begin, 0, end - begin);
+      const int64_t rows = std::min(end * kPanelRows, source.rows) - begin * kPanelRows;
+      if (whole > 0) {
+        std::vector<std::byte>& in = staging[static_cast<size_t>(worker)];
+        in.resize(static_cast<size_t>(whole * panel_bytes));
+        source.read_rows(begin * kPanelRows, whole * kPanelRows, in);
+        for (int64_t p = 0; p < whole; ++p) {
+          interleave_panel(source.dtype, in.data() + p * panel_bytes, source.cols / info.block_size, out + p * panel_bytes);
+        }
+      }
+      const int64_t plain = rows - whole * kPanelRows;
+      if (plain > 0) {
+        source.read_rows(begin * kPanelRows + whole * kPanelRows, plain,
+                         {out + whole * panel_bytes, static_cast<size_t>(plain * row_bytes)});
+      }
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      if (!error) error = std::current_exception();
+      failed = true;
+    }
+  };
+  pool.parallel_for((source.rows + kPanelRows - 1) / kPanelRows, step, std::ref(pack_panels));
+  if (error) {
+    try {
+      std::rethrow_exception(error);
+    } catch (const std::bad_alloc&) {
+      fail(ErrorCode::kOutOfMemory, "{}: cannot get {} bytes to read it", source.name, step * panel_bytes);
+    }
+  }
+  return std::make_unique<CpuPackedWeight>(std::move(data), source, has_panels);
+}
+
+}  // namespace duet

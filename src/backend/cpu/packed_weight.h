@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "backend/backend.h"
+#include "backend/cpu/kernels.h"
+#include "base/thread_pool.h"
+
+namespace duet {
+
+/// A weight matrix as panels of 16 rows (block_layout.h) in the file's own block type: exactly the bytes of the source. Rows
+/// beyond the last whole panel, and all rows of a type without kernels at this level, stay as the file has them.
+class CpuPackedWeight final : public PackedWeight {
+ public:
+  CpuPackedWeight(Buffer data, const WeightSource& source, bool has_panels);
+  int64_t bytes() const override { return data_.bytes(); }
+
+  int64_t row_bytes() const { return row_bytes_; }
+  /// Whole panels; rows from panels() * 16 on are plain.
+  int64_t panels() const { return panels_; }
+  int64_t panel_bytes() const { return kPanelRows * row_bytes_; }
+  const std::byte* panel(int64_t p) const { return data_.data() + p * panel_bytes(); }
+  const std::byte* plain_row(int64_t row) const { return data_.data() + row * row_bytes_; }
+  int64_t block_size() const { return block_size_; }
+  /// Bytes of the groups (or plain blocks of one row) in front of `column`, the beginning of a block.
+  int64_t group_offset(int64_t column) const { return kPanelRows * block_offset(column); }
+  int64_t block_offset(int64_t column) const { return column / block_size_ * block_bytes_; }
+
+  /// Decodes one row.   out [cols]
+  void decode_row(int64_t row, float* out) const noexcept;
+  /// Decodes columns [begin, begin + columns) of up to 16 plain rows to out [columns, 16]; lanes without a row are 0.
+  void decode_plain(int64_t first_row, int64_t begin, int64_t columns, float* out) const noexcept;
+
+ private:
+  Buffer data_;
+  int64_t row_bytes_ = 0, panels_ = 0, block_size_ = 1, block_bytes_ = 0;
+};
+
+/// Reads `source` in bounded pieces, in parallel, and packs it into memory of `device`.
+/// Throws what source.read_rows throws, out_of_memory, bad_dtype (a type that is no weight), bad_shape.
+std::unique_ptr<CpuPackedWeight> pack_cpu_weight(const WeightSource& source, const CpuKernels& kernels, ThreadPool& pool,
+                                                 Device& device);
+
+}  // namespace duet

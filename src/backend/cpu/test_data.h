@@ -1,0 +1,103 @@
+#pragma once
+
+// What the tests of the CPU backend share: seeded data, weights of every type, backends of every level.
+
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/cpu/level.h"
+#include "backend/runtime.h"
+#include "base/thread_pool.h"
+#include "tensor/dtype.h"
+
+namespace duet::test {
+
+inline constexpr double kEps = 0x1p-24;  // half a step of float32
+
+/// All types that dequantize() knows.
+inline std::vector<DType> weight_types() {
+  std::vector<DType> types;
+  for (int id = 0; id < 128; ++id) {
+    const bool ggml = dtype_from_ggml(static_cast<uint32_t>(id)).has_value();
+    const bool other = id >= static_cast<int>(DType::kU8) && id <= static_cast<int>(DType::kF8E8M0);
+    if ((ggml || other) && can_dequantize(static_cast<DType>(id))) types.push_back(static_cast<DType>(id));
+  }
+  return types;
+}
+
+/// Types that have kernels of their own.
+inline const std::vector<DType>& panel_types() {
+  static const std::vector<DType> types = {DType::kF32,  DType::kF16,  DType::kBF16, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0,
+                                           DType::kQ5_1, DType::kQ8_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
+  return types;
+}
+
+inline std::vector<float> random_floats(int64_t count, uint32_t seed, float scale = 1.0f) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(0.0f, scale);
+  std::vector<float> out(static_cast<size_t>(count));
+  for (float& x : out) x = normal(random);
+  return out;
+}
+
+/// A matrix in a file's form with its float32 values.
+struct Matrix {
+  DType dtype = DType::kF32;
+  int64_t rows = 0, cols = 0;
+  std::vector<std::byte> bytes;
+  std::vector<float> values;
+
+  WeightSource source(const std::string& name = "weight") const {
+    const int64_t row = row_bytes(dtype_info(dtype), cols);
+    return {name, dtype, rows, cols, [this, row](int64_t begin, int64_t count, std::span<std::byte> out) {
+              if (static_cast<int64_t>(out.size()) != count * row || begin < 0 || begin + count > rows) std::abort();
+              if (!out.empty()) std::memcpy(out.data(), bytes.data() + begin * row, out.size());
+            }};
+  }
+};
+
+/// Random bytes, drawn block by block until all values are finite and, except of whole numbers, below 1000.
+inline Matrix random_matrix(DType dtype, int64_t rows, int64_t cols, uint32_t seed) {
+  const DTypeInfo& info = dtype_info(dtype);
+  const bool whole = info.block_size == 1 && (info.name[0] == 'i' || info.name[0] == 'u' || info.name[0] == 'b') &&
+                     dtype != DType::kBF16;
+  const float limit = whole ? 0x1p65f : 1000.0f;
+  std::mt19937 random(seed);
+  if (cols % info.block_size != 0) std::abort();
+  Matrix m = {dtype, rows, cols, {}, {}};
+  m.bytes.resize(static_cast<size_t>(rows * row_bytes(info, cols)));
+  m.values.resize(static_cast<size_t>(rows * cols));
+  for (int64_t b = 0; b < rows * cols / info.block_size; ++b) {
+    std::byte* const block = m.bytes.data() + b * info.block_bytes;
+    float* const values = m.values.data() + b * info.block_size;
+    for (bool good = false; !good;) {
+      for (int64_t i = 0; i < info.block_bytes; ++i) block[i] = static_cast<std::byte>(random());
+      dequantize(dtype, block, info.block_size, values);
+      good = true;
+      for (int64_t i = 0; i < info.block_size; ++i) good = good && std::abs(values[i]) < limit;
+    }
+  }
+  return m;
+}
+
+/// A backend with its pool.
+struct Cpu {
+  explicit Cpu(std::string_view level = "", int threads = 2)
+      : pool(std::make_unique<ThreadPool>(threads)), backend(make_cpu_backend(*pool, level)) {}
+  Backend* operator->() const { return backend.get(); }
+  std::unique_ptr<ThreadPool> pool;
+  std::unique_ptr<Backend> backend;
+};
+
+inline Tensor view(std::vector<float>& data, Shape shape) {
+  static float nothing = 0;  // an empty vector may have no address
+  float* const address = data.empty() ? &nothing : data.data();
+  return {reinterpret_cast<std::byte*>(address), DType::kF32, shape};
+}
+
+}  // namespace duet::test

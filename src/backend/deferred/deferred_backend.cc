@@ -1,0 +1,119 @@
+// A test double: computes with `ref`, but queues every op until a sync or a copy to the host, and keeps its buffers unreadable
+// and unwritable for the host in between (PROT_NONE: a stray access ends the test with a signal). Host data that an op was
+// given is copied at the call. Whatever passes on it has no hidden host access, so a GPU backend will not find one.
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <functional>
+#include <map>
+#include <span>
+#include <vector>
+
+#include "backend/ref/ref_backend.h"
+#include "backend/runtime.h"
+#include "base/check.h"
+#include "base/error.h"
+
+namespace duet {
+namespace {
+
+/// Page tables and row places that outlive the caller's.
+struct OwnedKv {
+  KvView view;
+  std::vector<std::vector<std::byte*>> tables;
+  std::vector<std::span<std::byte* const>> spans;
+  std::vector<int32_t> sequence, position;
+
+  OwnedKv(const KvView& kv, const RowPlaces& rows)
+      : view(kv), sequence(rows.sequence.begin(), rows.sequence.end()), position(rows.position.begin(), rows.position.end()) {
+    for (const auto& pages : kv.pages) tables.emplace_back(pages.begin(), pages.end());
+    for (const auto& table : tables) spans.emplace_back(table);
+    view.pages = spans;
+  }
+  OwnedKv(const OwnedKv&) = delete;
+  OwnedKv& operator=(const OwnedKv&) = delete;
+  RowPlaces rows() const { return {sequence, position}; }
+};
+
+class DeferredBackend final : public Backend {
+ public:
+  std::string_view name() const override { return "deferred"; }
+  std::unique_ptr<PackedWeight> pack(const WeightSource& source) override { return ref_.pack(source); }
+
+  void embed_rows(const PackedWeight& table, std::span<const int32_t> ids, Tensor out) noexcept override {
+    later([this, &table, ids = std::vector<int32_t>(ids.begin(), ids.end()), out] { ref_.embed_rows(table, ids, out); });
+  }
+  void linear(Tensor x, const PackedWeight& weight, Tensor bias, Epilogue epilogue, Tensor out) noexcept override {
+    later([this, x, &weight, bias, epilogue, out] { ref_.linear(x, weight, bias, epilogue, out); });
+  }
+  void rms_norm(Tensor x, Tensor weight, float eps, Tensor out) noexcept override {
+    later([this, x, weight, eps, out] { ref_.rms_norm(x, weight, eps, out); });
+  }
+  void rope(Tensor x, Tensor cos, Tensor sin) noexcept override {
+    later([this, x, cos, sin] { ref_.rope(x, cos, sin); });
+  }
+  void silu_mul(Tensor gate, Tensor up, Tensor out) noexcept override {
+    later([this, gate, up, out] { ref_.silu_mul(gate, up, out); });
+  }
+  void kv_write(Tensor k, Tensor v, const KvView& kv, const RowPlaces& rows) noexcept override {
+    later([this, k, v, owned = std::make_shared<OwnedKv>(kv, rows)] { ref_.kv_write(k, v, owned->view, owned->rows()); });
+  }
+  void attention(Tensor q, const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec, Tensor out) noexcept override {
+    later([this, q, owned = std::make_shared<OwnedKv>(kv, rows), spec, out] {
+      ref_.attention(q, owned->view, owned->rows(), spec, out);
+    });
+  }
+  void select_rows(Tensor x, std::span<const int32_t> rows, Tensor out) noexcept override {
+    later([this, x, rows = std::vector<int32_t>(rows.begin(), rows.end()), out] { ref_.select_rows(x, rows, out); });
+  }
+
+  Buffer allocate(int64_t bytes) override {
+    const auto page = static_cast<int64_t>(::sysconf(_SC_PAGESIZE));
+    const int64_t mapped = std::max(page, (bytes + page - 1) / page * page);
+    void* data = ::mmap(nullptr, static_cast<size_t>(mapped), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (data == MAP_FAILED) fail(ErrorCode::kOutOfMemory, "out of memory: {} bytes could not be had", bytes);
+    buffers_[static_cast<std::byte*>(data)] = mapped;
+    return Buffer(this, static_cast<std::byte*>(data), bytes);
+  }
+  void copy_to_device(std::byte* device, const void* host, int64_t bytes) noexcept override {
+    const auto* from = static_cast<const std::byte*>(host);
+    later([device, data = std::vector<std::byte>(from, from + bytes)] { std::memcpy(device, data.data(), data.size()); });
+  }
+  void copy_to_host(void* host, const std::byte* device, int64_t bytes) noexcept override {
+    later([host, device, bytes] { std::memcpy(host, device, static_cast<size_t>(bytes)); });
+    sync();
+  }
+  void copy(std::byte* to, const std::byte* from, int64_t bytes) noexcept override {
+    later([to, from, bytes] { std::memmove(to, from, static_cast<size_t>(bytes)); });
+  }
+  void sync() noexcept override {
+    protect(PROT_READ | PROT_WRITE);
+    for (const auto& op : queue_) op();
+    queue_.clear();
+    protect(PROT_NONE);
+  }
+
+ private:
+  void release(std::byte* data, int64_t) noexcept override {
+    sync();  // queued ops may still use it
+    const auto found = buffers_.find(data);
+    DUET_CHECK(found != buffers_.end());
+    ::munmap(data, static_cast<size_t>(found->second));
+    buffers_.erase(found);
+  }
+  void later(std::function<void()> op) { queue_.push_back(std::move(op)); }
+  void protect(int mode) noexcept {
+    for (const auto& [data, bytes] : buffers_) DUET_CHECK(::mprotect(data, static_cast<size_t>(bytes), mode) == 0);
+  }
+
+  RefBackend ref_;
+  std::vector<std::function<void()>> queue_;
+  std::map<std::byte*, int64_t> buffers_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_deferred_backend() { return std::make_unique<DeferredBackend>(); }
+
+}  // namespace duet

@@ -1,0 +1,187 @@
+#include "backend/ref/ref_backend.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <new>
+#include <vector>
+
+#include "backend/runtime.h"
+#include "base/check.h"
+#include "base/error.h"
+
+namespace duet {
+namespace {
+
+/// The rows as the file has them: nothing is rearranged, so this is the plainest reading of a weight.
+class RefWeight final : public PackedWeight {
+ public:
+  explicit RefWeight(const WeightSource& source)
+      : PackedWeight(source.dtype, source.rows, source.cols),
+        row_bytes_(row_bytes(dtype_info(source.dtype), source.cols)),
+        data_(static_cast<size_t>(source.rows * row_bytes_)) {
+    constexpr int64_t kStagingBytes = int64_t{4} << 20;
+    const int64_t step = std::max<int64_t>(1, kStagingBytes / std::max<int64_t>(1, row_bytes_));
+    for (int64_t row = 0; row < source.rows; row += step) {
+      const int64_t count = std::min(step, source.rows - row);
+      source.read_rows(row, count,
+                       std::span(data_).subspan(static_cast<size_t>(row * row_bytes_), static_cast<size_t>(count * row_bytes_)));
+    }
+  }
+  int64_t bytes() const override { return static_cast<int64_t>(data_.size()); }
+  void dequantize_row(int64_t row, float* out) const {
+    dequantize(dtype(), data_.data() + row * row_bytes_, cols(), out);
+  }
+
+ private:
+  int64_t row_bytes_;
+  std::vector<std::byte> data_;
+};
+
+/// Offset in values of (head, slot, 0) in one half of a page.
+int64_t page_offset(const KvView& kv, int64_t head, int64_t slot) {
+  return (head * KvView::kPageTokens + slot) * kv.head_dim;
+}
+
+float* page_values(const KvView& kv, int64_t sequence, int64_t position, bool values) {
+  std::byte* page = kv.pages[static_cast<size_t>(sequence)][static_cast<size_t>(position / KvView::kPageTokens)];
+  return reinterpret_cast<float*>(page) + (values ? kv.kv_heads * KvView::kPageTokens * kv.head_dim : 0);
+}
+
+}  // namespace
+
+std::unique_ptr<PackedWeight> RefBackend::pack(const WeightSource& source) { return std::make_unique<RefWeight>(source); }
+
+void RefBackend::embed_rows(const PackedWeight& table, std::span<const int32_t> ids, Tensor out) noexcept {
+  const auto& weight = static_cast<const RefWeight&>(table);
+  for (size_t t = 0; t < ids.size(); ++t) weight.dequantize_row(ids[t], out.f32() + static_cast<int64_t>(t) * table.cols());
+}
+
+void RefBackend::linear(Tensor x, const PackedWeight& packed, Tensor bias, Epilogue epilogue, Tensor out) noexcept {
+  const auto& weight = static_cast<const RefWeight&>(packed);
+  const int64_t rows = x.dim(0), in = packed.cols(), outs = packed.rows();
+  std::vector<float> w(static_cast<size_t>(in));
+  for (int64_t o = 0; o < outs; ++o) {
+    weight.dequantize_row(o, w.data());
+    for (int64_t t = 0; t < rows; ++t) {
+      double sum = 0;
+      for (int64_t k = 0; k < in; ++k) sum += static_cast<double>(x.f32()[t * in + k]) * w[static_cast<size_t>(k)];
+      if (bias.defined()) sum += bias.f32()[o];
+      float& result = out.f32()[t * outs + o];
+      result = static_cast<float>(epilogue == Epilogue::kAdd ? result + sum : sum);
+    }
+  }
+}
+
+void RefBackend::rms_norm(Tensor x, Tensor weight, float eps, Tensor out) noexcept {
+  const int64_t n = weight.dim(0);
+  for (int64_t row = 0; row < x.elements() / std::max<int64_t>(1, n); ++row) {
+    const float* in = x.f32() + row * n;
+    double sum = 0;
+    for (int64_t i = 0; i < n; ++i) sum += static_cast<double>(in[i]) * in[i];
+    const double factor = 1.0 / std::sqrt(sum / static_cast<double>(n) + static_cast<double>(eps));
+    for (int64_t i = 0; i < n; ++i) out.f32()[row * n + i] = static_cast<float>(in[i] * factor * weight.f32()[i]);
+  }
+}
+
+void RefBackend::rope(Tensor x, Tensor cos, Tensor sin) noexcept {
+  const int64_t heads = x.dim(1), dim = x.dim(2), half = cos.dim(1);
+  for (int64_t t = 0; t < x.dim(0); ++t) {
+    for (int64_t h = 0; h < heads; ++h) {
+      float* head = x.f32() + (t * heads + h) * dim;
+      for (int64_t i = 0; i < half; ++i) {
+        const double c = cos.f32()[t * half + i], s = sin.f32()[t * half + i];
+        const double a = head[i], b = head[i + half];
+        head[i] = static_cast<float>(a * c - b * s);
+        head[i + half] = static_cast<float>(b * c + a * s);
+      }
+    }
+  }
+}
+
+void RefBackend::silu_mul(Tensor gate, Tensor up, Tensor out) noexcept {
+  for (int64_t i = 0; i < gate.elements(); ++i) {
+    const double g = gate.f32()[i];
+    out.f32()[i] = static_cast<float>(g / (1.0 + std::exp(-g)) * up.f32()[i]);
+  }
+}
+
+void RefBackend::kv_write(Tensor k, Tensor v, const KvView& kv, const RowPlaces& rows) noexcept {
+  DUET_CHECK(kv.dtype == DType::kF32);
+  const size_t head_bytes = static_cast<size_t>(kv.head_dim) * sizeof(float);
+  for (int64_t t = 0; t < k.dim(0); ++t) {
+    const int64_t sequence = rows.sequence[static_cast<size_t>(t)], position = rows.position[static_cast<size_t>(t)];
+    for (int64_t h = 0; h < kv.kv_heads; ++h) {
+      const int64_t to = page_offset(kv, h, position % KvView::kPageTokens), from = (t * kv.kv_heads + h) * kv.head_dim;
+      std::memcpy(page_values(kv, sequence, position, false) + to, k.f32() + from, head_bytes);
+      std::memcpy(page_values(kv, sequence, position, true) + to, v.f32() + from, head_bytes);
+    }
+  }
+}
+
+void RefBackend::attention(Tensor q, const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec, Tensor out) noexcept {
+  const int64_t heads = q.dim(1), dim = q.dim(2), group = heads / kv.kv_heads;
+  std::vector<double> scores, sum(static_cast<size_t>(dim));
+  for (int64_t t = 0; t < q.dim(0); ++t) {
+    const int64_t sequence = rows.sequence[static_cast<size_t>(t)], last = rows.position[static_cast<size_t>(t)];
+    const int64_t first = spec.window > 0 ? std::max<int64_t>(0, last - spec.window + 1) : 0;
+    scores.resize(static_cast<size_t>(last - first + 1));
+    for (int64_t h = 0; h < heads; ++h) {
+      const float* query = q.f32() + (t * heads + h) * dim;
+      double largest = -std::numeric_limits<double>::infinity();
+      bool has_nan = false;
+      for (int64_t j = first; j <= last; ++j) {
+        const float* key = page_values(kv, sequence, j, false) + page_offset(kv, h / group, j % KvView::kPageTokens);
+        double dot = 0;
+        for (int64_t d = 0; d < dim; ++d) dot += static_cast<double>(query[d]) * key[d];
+        const double score = dot * static_cast<double>(spec.scale);
+        scores[static_cast<size_t>(j - first)] = score;
+        has_nan = has_nan || std::isnan(score);
+        largest = std::max(largest, score);
+      }
+      if (has_nan) largest = std::numeric_limits<double>::quiet_NaN();
+      double total = 0;
+      std::fill(sum.begin(), sum.end(), 0.0);
+      for (int64_t j = first; j <= last; ++j) {
+        const double p = std::exp(scores[static_cast<size_t>(j - first)] - largest);
+        total += p;
+        const float* value = page_values(kv, sequence, j, true) + page_offset(kv, h / group, j % KvView::kPageTokens);
+        for (int64_t d = 0; d < dim; ++d) sum[static_cast<size_t>(d)] += p * value[d];
+      }
+      float* result = out.f32() + (t * heads + h) * dim;
+      for (int64_t d = 0; d < dim; ++d) result[d] = static_cast<float>(sum[static_cast<size_t>(d)] / total);
+    }
+  }
+}
+
+void RefBackend::select_rows(Tensor x, std::span<const int32_t> rows, Tensor out) noexcept {
+  const int64_t n = x.dim(1);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    std::memcpy(out.f32() + static_cast<int64_t>(i) * n, x.f32() + rows[i] * n, static_cast<size_t>(n) * sizeof(float));
+  }
+}
+
+Buffer RefBackend::allocate(int64_t bytes) {
+  constexpr std::align_val_t kAlignment{64};
+  void* data = ::operator new(static_cast<size_t>(bytes), kAlignment, std::nothrow);
+  if (data == nullptr) fail(ErrorCode::kOutOfMemory, "out of memory: {} bytes could not be had", bytes);
+  std::memset(data, 0, static_cast<size_t>(bytes));
+  return Buffer(this, static_cast<std::byte*>(data), bytes);
+}
+
+void RefBackend::release(std::byte* data, int64_t) noexcept { ::operator delete(data, std::align_val_t{64}); }
+
+void RefBackend::copy_to_device(std::byte* device, const void* host, int64_t bytes) noexcept {
+  std::memcpy(device, host, static_cast<size_t>(bytes));
+}
+void RefBackend::copy_to_host(void* host, const std::byte* device, int64_t bytes) noexcept {
+  std::memcpy(host, device, static_cast<size_t>(bytes));
+}
+void RefBackend::copy(std::byte* to, const std::byte* from, int64_t bytes) noexcept {
+  std::memmove(to, from, static_cast<size_t>(bytes));
+}
+
+std::unique_ptr<Backend> make_ref_backend() { return std::make_unique<RefBackend>(); }
+
+}  // namespace duet

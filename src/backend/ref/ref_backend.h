@@ -1,0 +1,32 @@
+#pragma once
+
+#include "backend/backend.h"
+
+namespace duet {
+
+/// Specification and oracle of every op: plain loops, float64 inside, float32 at the borders, one thread, host memory.
+/// Row t of a result uses row t of the arguments only, so the row law holds by construction.
+class RefBackend final : public Backend {
+ public:
+  std::string_view name() const override { return "ref"; }
+  std::unique_ptr<PackedWeight> pack(const WeightSource& source) override;
+  void embed_rows(const PackedWeight& table, std::span<const int32_t> ids, Tensor out) noexcept override;
+  void linear(Tensor x, const PackedWeight& weight, Tensor bias, Epilogue epilogue, Tensor out) noexcept override;
+  void rms_norm(Tensor x, Tensor weight, float eps, Tensor out) noexcept override;
+  void rope(Tensor x, Tensor cos, Tensor sin) noexcept override;
+  void silu_mul(Tensor gate, Tensor up, Tensor out) noexcept override;
+  void kv_write(Tensor k, Tensor v, const KvView& kv, const RowPlaces& rows) noexcept override;
+  void attention(Tensor q, const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec, Tensor out) noexcept override;
+  void select_rows(Tensor x, std::span<const int32_t> rows, Tensor out) noexcept override;
+
+  Buffer allocate(int64_t bytes) override;
+  void copy_to_device(std::byte* device, const void* host, int64_t bytes) noexcept override;
+  void copy_to_host(void* host, const std::byte* device, int64_t bytes) noexcept override;
+  void copy(std::byte* to, const std::byte* from, int64_t bytes) noexcept override;
+  void sync() noexcept override {}
+
+ private:
+  void release(std::byte* data, int64_t bytes) noexcept override;
+};
+
+}  // namespace duet

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+
+#include "tensor/dtype.h"
+
+namespace duet {
+
+/// Where a backend gets a weight matrix from while it packs it: rows in canonical order, in the file's own type.
+struct WeightSource {
+  std::string name;  // canonical, for messages
+  DType dtype = DType::kF32;
+  int64_t rows = 0;  // out
+  int64_t cols = 0;  // in; a whole number of blocks
+  /// Fills `out` with rows [begin, begin + count), each row_bytes(dtype, cols) long. Thread-safe; throws duet::Error.
+  std::function<void(int64_t begin, int64_t count, std::span<std::byte> out)> read_rows;
+};
+
+/// A weight matrix in its backend's own layout; opaque to all but that backend.
+class PackedWeight {
+ public:
+  virtual ~PackedWeight() = default;
+  DType dtype() const { return dtype_; }
+  int64_t rows() const { return rows_; }
+  int64_t cols() const { return cols_; }
+  virtual int64_t bytes() const = 0;
+
+ protected:
+  PackedWeight(DType dtype, int64_t rows, int64_t cols) : dtype_(dtype), rows_(rows), cols_(cols) {}
+
+ private:
+  DType dtype_;
+  int64_t rows_, cols_;
+};
+
+enum class Epilogue { kNone, kAdd };
+
+/// A token row enters and is read from the pages of its sequence. Page i of a sequence holds positions [i P, (i+1) P);
+/// a page is K [Hk, P, D] followed by V [Hk, P, D], in `dtype`.
+struct KvView {
+  static constexpr int64_t kPageTokens = 64;  // P: page = attention tile (docs/architecture.md)
+  DType dtype = DType::kF32;
+  int64_t kv_heads = 0;
+  int64_t head_dim = 0;
+  /// pages[s][i]: this layer's page i of sequence s; nullptr where the window has let it go.
+  std::span<const std::span<std::byte* const>> pages;
+
+  int64_t page_bytes() const { return 2 * kv_heads * kPageTokens * head_dim * dtype_info(dtype).block_bytes; }
+};
+
+/// Which sequence and which absolute position each row of a batch has. Both spans are [T].
+struct RowPlaces {
+  std::span<const int32_t> sequence;
+  std::span<const int32_t> position;
+};
+
+struct AttentionSpec {
+  float scale = 1.0f;
+  /// Key j is visible to query i iff i - window < j <= i; 0 = no window.
+  int64_t window = 0;
+};
+
+}  // namespace duet

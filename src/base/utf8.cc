@@ -1,0 +1,76 @@
+#include "base/utf8.h"
+
+namespace duet {
+
+Utf8Step decode_utf8(std::string_view text) {
+  if (text.empty()) return {};
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned first = byte(0);
+  if (first < 0x80) return {.code = first, .length = 1, .valid = true};
+  // Second bytes are narrowed where overlong forms, surrogates or codes above U+10FFFF would begin (Unicode, table 3-7).
+  int length = 0;
+  unsigned low = 0x80, high = 0xbf;
+  char32_t code = 0;
+  if (first >= 0xc2 && first <= 0xdf) {
+    length = 2, code = first & 0x1f;
+  } else if (first >= 0xe0 && first <= 0xef) {
+    length = 3, code = first & 0x0f;
+    if (first == 0xe0) low = 0xa0;
+    if (first == 0xed) high = 0x9f;
+  } else if (first >= 0xf0 && first <= 0xf4) {
+    length = 4, code = first & 0x07;
+    if (first == 0xf0) low = 0x90;
+    if (first == 0xf4) high = 0x8f;
+  } else {
+    return {.length = 1};
+  }
+  for (int i = 1; i < length; ++i) {
+    if (static_cast<size_t>(i) >= text.size()) return {.length = i, .incomplete = true};
+    const unsigned next = byte(static_cast<size_t>(i));
+    if (next < low || next > high) return {.length = i};
+    code = (code << 6) | (next & 0x3f);
+    low = 0x80, high = 0xbf;
+  }
+  return {.code = code, .length = length, .valid = true};
+}
+
+void append_utf8(std::string& out, char32_t code) {
+  const auto put = [&](char32_t byte) { out += static_cast<char>(static_cast<unsigned char>(byte)); };
+  if (code < 0x80) {
+    put(code);
+  } else if (code < 0x800) {
+    put(0xc0 | (code >> 6));
+    put(0x80 | (code & 0x3f));
+  } else if (code < 0x10000) {
+    put(0xe0 | (code >> 12));
+    put(0x80 | ((code >> 6) & 0x3f));
+    put(0x80 | (code & 0x3f));
+  } else {
+    put(0xf0 | (code >> 18));
+    put(0x80 | ((code >> 12) & 0x3f));
+    put(0x80 | ((code >> 6) & 0x3f));
+    put(0x80 | (code & 0x3f));
+  }
+}
+
+bool is_valid_utf8(std::string_view text) {
+  while (!text.empty()) {
+    const Utf8Step step = decode_utf8(text);
+    if (!step.valid) return false;
+    text.remove_prefix(static_cast<size_t>(step.length));
+  }
+  return true;
+}
+
+std::string replace_invalid_utf8(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  while (!text.empty()) {
+    const Utf8Step step = decode_utf8(text);
+    append_utf8(out, step.code);
+    text.remove_prefix(static_cast<size_t>(step.length));
+  }
+  return out;
+}
+
+}  // namespace duet

@@ -1,0 +1,172 @@
+#include "chat/generate.h"
+
+#include "backend/backend.h"
+#include "engine/engine.h"
+#include "tests/fake_tokenizer.h"
+#include "tests/model_golden.h"
+#include "tests/support.h"
+
+namespace duet {
+namespace {
+
+/// Everything that a request gave, in order.
+struct Record {
+  std::string text;
+  std::vector<PromptProgress> progress;
+  std::optional<Finished> finished;
+  std::optional<Error> error;
+  int last_events = 0;
+
+  void operator()(const PromptProgress& event) { progress.push_back(event); }
+  void operator()(const TextDelta& delta) {
+    EXPECT_FALSE(delta.text.empty());
+    EXPECT_EQ(last_events, 0);
+    text += delta.text;
+  }
+  void operator()(const ReasoningDelta&) { ADD_FAILURE() << "nothing tells thinking apart yet"; }
+  void operator()(const Finished& event) { finished = event, ++last_events; }
+  void operator()(const Failed& event) { error = event.error, ++last_events; }
+};
+
+class GenerateTest : public testing::Test {
+ protected:
+  Runtime runtime{1};
+  std::unique_ptr<test::TestModel> model = test::load_model(test::golden("text/qwen3-dense"), runtime, "ref");
+  Engine engine{model->decoder, {.context_tokens = 60, .max_step_rows = 8}};
+  test::FakeTokenizer tokenizer{{}, model->decoder->spec().vocabulary, /*letters=*/true};
+  std::atomic<bool> cancel = false;
+
+  static GenerateRequest request(size_t prompt_tokens, int64_t new_tokens) {
+    return {.prompt = std::vector<TokenId>(prompt_tokens, TokenId{5}), .max_new_tokens = new_tokens};
+  }
+  Record run(const GenerateRequest& request) {
+    Record record;
+    generate(engine, tokenizer, request, cancel, [&](const ChatEvent& event) { std::visit(record, event); });
+    EXPECT_EQ(record.last_events, 1);
+    EXPECT_TRUE(engine.idle());
+    return record;
+  }
+};
+
+TEST_F(GenerateTest, CountsAndTextAgree) {
+  const Record record = run(request(20, 12));
+  ASSERT_TRUE(record.finished);
+  EXPECT_EQ(record.finished->reason, FinishReason::kLength);
+  EXPECT_EQ(record.finished->prompt_tokens, 20);
+  EXPECT_EQ(record.finished->new_tokens, 12);
+  EXPECT_EQ(record.finished->answer_steps, 11);
+  EXPECT_GT(record.finished->prompt_seconds, 0);
+  ASSERT_EQ(record.finished->ids.size(), 12u);
+  EXPECT_EQ(record.text, tokenizer.decode(record.finished->ids, true));
+  EXPECT_EQ(record.progress.size(), 3u);  // 20 rows, 8 a step
+  EXPECT_EQ(record.progress.back().done_tokens, 20);
+}
+
+TEST_F(GenerateTest, AStopIdEndsTheAnswerAndIsNoText) {
+  const Record whole = run(request(4, 10));
+  GenerateRequest stopped = request(4, 10);
+  stopped.stop_ids = {whole.finished->ids[6]};
+  const Record record = run(stopped);
+  EXPECT_EQ(record.finished->reason, FinishReason::kStop);
+  EXPECT_EQ(record.finished->stop_string, "");
+  EXPECT_LE(record.finished->new_tokens, 6);
+  EXPECT_TRUE(std::equal(record.finished->ids.begin(), record.finished->ids.end(), whole.finished->ids.begin()));
+  EXPECT_EQ(record.finished->answer_steps, record.finished->new_tokens);  // the end token costs a step as well
+}
+
+TEST_F(GenerateTest, AStopStringEndsTheAnswerAcrossTokens) {
+  const Record whole = run(request(6, 20));
+  for (size_t begin = 0; begin + 3 <= whole.text.size(); ++begin) {
+    GenerateRequest stopped = request(6, 20);
+    stopped.stop_strings = {whole.text.substr(begin, 3)};
+    const Record record = run(stopped);
+    ASSERT_TRUE(record.finished);
+    EXPECT_EQ(record.finished->reason, FinishReason::kStop);
+    EXPECT_EQ(record.finished->stop_string, stopped.stop_strings[0]);
+    EXPECT_EQ(record.text, whole.text.substr(0, whole.text.find(stopped.stop_strings[0])));
+    EXPECT_LT(record.finished->new_tokens, 21);
+  }
+}
+
+TEST_F(GenerateTest, CancelActsWithinOneStep) {
+  cancel = true;
+  const Record at_once = run(request(30, 20));
+  EXPECT_EQ(at_once.finished->reason, FinishReason::kCancelled);
+  EXPECT_EQ(at_once.finished->new_tokens, 0);
+  EXPECT_TRUE(at_once.progress.empty());
+  cancel = false;
+  Record record;
+  generate(engine, tokenizer, request(5, 20), cancel, [&](const ChatEvent& event) {
+    std::visit(record, event);
+    if (record.text.size() >= 4) cancel = true;
+  });
+  EXPECT_EQ(record.finished->reason, FinishReason::kCancelled);
+  EXPECT_EQ(record.finished->new_tokens, 4);
+  EXPECT_EQ(record.text.size(), 4u);
+}
+
+TEST_F(GenerateTest, TheContextEndsAnAnswer) {
+  const Record record = run(request(50, 0));
+  EXPECT_EQ(record.finished->reason, FinishReason::kContext);
+  EXPECT_EQ(record.finished->new_tokens, 10);
+}
+
+TEST_F(GenerateTest, WhatARequestDoesWrongIsAnEvent) {
+  EXPECT_EQ(run(request(0, 1)).error->code(), ErrorCode::kBadValue);
+  EXPECT_EQ(run(request(60, 1)).error->code(), ErrorCode::kContextOverflow);
+  GenerateRequest bad_stop = request(3, 1);
+  bad_stop.stop_strings = {""};
+  EXPECT_EQ(run(bad_stop).error->code(), ErrorCode::kBadValue);
+  GenerateRequest bad_sampling = request(3, 1);
+  bad_sampling.sampling.top_p = 2;
+  EXPECT_EQ(run(bad_sampling).error->code(), ErrorCode::kBadValue);
+  EXPECT_EQ(run(request(3, 2)).finished->new_tokens, 2);
+}
+
+TEST_F(GenerateTest, AReaderThatThrowsLeavesTheEngineClean) {
+  const auto broken = [](const ChatEvent& event) {
+    if (std::holds_alternative<TextDelta>(event)) throw Error(ErrorCode::kIoError, "the disk is full");
+  };
+  EXPECT_ERROR(generate(engine, tokenizer, request(5, 9), cancel, broken), ErrorCode::kIoError, "disk");
+  EXPECT_TRUE(engine.idle());
+  EXPECT_EQ(run(request(5, 2)).finished->new_tokens, 2);
+}
+
+TEST_F(GenerateTest, AKnownPrefixIsNotComputedAgain) {
+  const Record first = run(request(20, 4));
+  GenerateRequest longer = request(20, 4);
+  longer.prompt.insert(longer.prompt.end(), first.finished->ids.begin(), first.finished->ids.end());
+  longer.prompt.push_back(TokenId{9});
+  const Record second = run(longer);
+  EXPECT_GE(second.finished->reused_tokens, 20);
+  EXPECT_EQ(second.finished->prompt_tokens, 25);
+}
+
+TEST(AnswerStream, CharactersAndStopsAcrossTokens) {
+  const test::FakeTokenizer tokenizer({{"<|end|>", true}});
+  AnswerStream stream(tokenizer, {"é!"});
+  EXPECT_EQ(stream.push(TokenId{'a'}), "a");
+  EXPECT_EQ(stream.push(TokenId{0xc3}), "");
+  EXPECT_EQ(stream.push(TokenId{0xa9}), "");  // may begin the stop string
+  EXPECT_EQ(stream.push(TokenId{256}), "");   // special: no text
+  EXPECT_EQ(stream.push(TokenId{'?'}), "é?");
+  EXPECT_EQ(stream.push(TokenId{0xc3}), "");
+  EXPECT_EQ(stream.finish(), "\xef\xbf\xbd");
+  AnswerStream held(tokenizer, {"end"});
+  EXPECT_EQ(held.push(TokenId{'e'}), "");
+  EXPECT_EQ(held.push(TokenId{'n'}), "");
+  EXPECT_EQ(held.finish(), "en");
+}
+
+TEST(Rates, NothingMeasuredIsZero) {
+  EXPECT_EQ(prompt_tokens_per_second({}), 0);
+  EXPECT_EQ(answer_tokens_per_second({}), 0);
+  Finished finished;
+  finished.prompt_tokens = 30, finished.reused_tokens = 10, finished.prompt_seconds = 2;
+  finished.answer_steps = 5, finished.answer_seconds = 2.5;
+  EXPECT_DOUBLE_EQ(prompt_tokens_per_second(finished), 10);
+  EXPECT_DOUBLE_EQ(answer_tokens_per_second(finished), 2);
+}
+
+}  // namespace
+}  // namespace duet

@@ -1,0 +1,61 @@
+#include "chat/loaded_model.h"
+
+#include "model/decoder.h"
+#include "text/tokenizer.h"
+
+namespace duet {
+
+LoadedModel::LoadedModel(const std::filesystem::path& path, const CheckpointNeeds& needs)
+    : checkpoint_(Checkpoint::open(path, needs)) {}
+
+LoadedModel::~LoadedModel() = default;
+
+const ModelDescription& LoadedModel::description() {
+  if (!description_) description_ = describe_model(checkpoint_);
+  return *description_;
+}
+
+std::shared_ptr<const Decoder> LoadedModel::decoder(Backend& backend, const std::function<void(int64_t, int64_t)>& progress) {
+  if (!decoder_) decoder_ = Decoder::load(backend, checkpoint_, description(), progress);
+  return decoder_;
+}
+
+const Tokenizer& LoadedModel::tokenizer() {
+  if (!tokenizer_) tokenizer_ = load_tokenizer(checkpoint_);
+  return *tokenizer_;
+}
+
+const ChatTemplate* LoadedModel::chat_template() {
+  if (!looked_for_template_) chat_template_ = ChatTemplate::load(checkpoint_, /*with_tools=*/false);
+  looked_for_template_ = true;
+  return chat_template_ ? &*chat_template_ : nullptr;
+}
+
+const GenerationConfig& LoadedModel::generation_config() {
+  if (!generation_config_) {
+    generation_config_ = read_generation_config(checkpoint_, description().spec.vocabulary);
+  }
+  return *generation_config_;
+}
+
+std::vector<TokenId> LoadedModel::end_ids() {
+  std::vector<TokenId> ids;  // below the vocabulary's size, which fits 31 bits
+  for (const int64_t id : generation_config().end_ids) ids.push_back(TokenId{static_cast<int32_t>(id)});
+  return ids;
+}
+
+std::optional<SamplingParams> LoadedModel::recommended_sampling() {
+  const GenerationConfig& config = generation_config();
+  if (!config.temperature && !config.top_k && !config.top_p && !config.min_p) return std::nullopt;
+  // What is absent has the default of transformers' GenerationConfig, which the makers had in mind.
+  SamplingParams params;
+  params.temperature = static_cast<float>(config.temperature.value_or(1.0));
+  params.top_k = config.top_k.value_or(50);
+  params.top_p = static_cast<float>(config.top_p.value_or(1.0));
+  params.min_p = static_cast<float>(config.min_p.value_or(0.0));
+  params.repetition_penalty = static_cast<float>(config.repetition_penalty.value_or(1.0));
+  if (config.do_sample && !*config.do_sample) params.temperature = 0.0f;
+  return params;
+}
+
+}  // namespace duet

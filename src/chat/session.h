@@ -1,0 +1,54 @@
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backend/runtime.h"
+#include "chat/conversation.h"
+#include "chat/generate.h"
+#include "chat/loaded_model.h"
+#include "engine/engine.h"
+
+namespace duet {
+
+struct SessionOptions {
+  int threads = 0;              // 0 = usable_cores()
+  std::string backend = "cpu";  // "ref", "cpu" or "deferred"
+  std::string activations = "f32";
+  int64_t context_tokens = 0;   // 0 = the model's own; at most that
+};
+
+/// A model, ready to answer. Text in, events out. Used by one thread.
+class Session {
+ public:
+  /// Reads everything but the weights first, so that a bad model fails at once. `progress(done_bytes, total_bytes)` is told of the
+  /// weights and may throw to cancel. Throws what the parts throw, unsupported_feature (activations), bad_value (backend).
+  Session(const std::filesystem::path& path, const SessionOptions& options,
+          const std::function<void(int64_t, int64_t)>& progress = {});
+
+  LoadedModel& model() { return model_; }
+  int64_t context_tokens() const { return engine_->context_tokens(); }
+
+  /// Ids of a chat that waits for an answer. Throws not_found (the model has no chat template), template_error, template_limit.
+  std::vector<TokenId> chat_prompt(const std::vector<Message>& messages);
+  /// Ids of a text as it is: special tokens in it are recognised, BOS is added where the model asks for it.
+  std::vector<TokenId> raw_prompt(std::string_view text);
+
+  /// generate() of chat/generate.h. Empty `request.stop_ids` stand for the model's end tokens.
+  void generate(GenerateRequest request, const std::atomic<bool>& cancel, const EventSink& sink);
+
+ private:
+  Runtime runtime_;  // outlives what was packed for its backends
+  LoadedModel model_;
+  std::unique_ptr<Engine> engine_;
+};
+
+/// Throws unsupported_feature unless Duet has this mode of arithmetic.
+void check_activations(std::string_view activations);
+
+}  // namespace duet

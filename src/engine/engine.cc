@@ -1,0 +1,281 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <cmath>
+#include <deque>
+#include <optional>
+#include <utility>
+
+#include "base/check.h"
+#include "engine/sampler.h"
+#include "engine/state_cache.h"
+#include "model/decoder.h"
+#include "ops/device.h"
+
+namespace duet {
+namespace {
+
+/// Rows of logits that are in memory at once: 32 rows of 152k float32 are 19 MB.
+constexpr int64_t kHeadTileRows = 32;
+
+/// A request in flight: what it asked for, what it has, and how far its state is.
+struct Running {
+  RequestId id;
+  Request request;
+  std::vector<TokenId> tokens;  // prompt, then answer
+  std::unique_ptr<SequenceState> state;
+  int64_t reused_tokens = 0;
+  int64_t new_tokens = 0;
+  bool cancelled = false;
+  int64_t prompt_tokens() const { return static_cast<int64_t>(request.prompt.size()); }
+};
+
+bool all_finite(std::span<const float> values) {
+  return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
+}
+
+Error non_finite(std::string_view what, int64_t position) {
+  return Error(ErrorCode::kNonFinite, fmt::format("non-finite value in the {} of position {}", what, position),
+               "the weights hold NaN or Inf, or the activations overflowed");
+}
+
+/// The rows of one step, host side, in the form that Batch points into.
+struct StepRows {
+  std::vector<int32_t> ids, positions, sequence;
+  std::vector<SequenceState*> states;
+
+  void add(SequenceState& state, std::span<const TokenId> tokens, int64_t begin, int64_t end) {
+    const auto index = static_cast<int32_t>(states.size());
+    states.push_back(&state);
+    for (int64_t i = begin; i < end; ++i) {
+      ids.push_back(to_int(tokens[static_cast<size_t>(i)]));
+      positions.push_back(static_cast<int32_t>(i));
+      sequence.push_back(index);
+    }
+  }
+  int64_t count() const { return static_cast<int64_t>(ids.size()); }
+  Batch batch() const { return {ids, positions, sequence, states}; }
+};
+
+}  // namespace
+
+struct Engine::State {
+  std::shared_ptr<const Decoder> decoder;
+  EngineOptions options;
+  int64_t context_tokens = 0;
+  Arena arena;
+  std::deque<Running> running;
+  StateCache cache;
+  int64_t next_id = 1;
+
+  Device& device() const { return ops::device_of(decoder->backend()); }
+  void check_ids(std::span<const TokenId> ids) const;
+  void finish(Running& r, FinishReason reason, TokenId stop, std::vector<EngineEvent>& events);
+  bool judge(Running& r, std::span<float> logits, std::vector<EngineEvent>& events);
+};
+
+Engine::Engine(std::shared_ptr<const Decoder> decoder, const EngineOptions& options)
+    : state_(std::make_unique<State>()) {
+  const int64_t own = decoder->spec().context_tokens;
+  if (options.context_tokens < 0 || options.context_tokens > own) {
+    fail(ErrorCode::kBadValue, "context size is {}, legal: 1 to the model's own {}", options.context_tokens, own);
+  }
+  state_->context_tokens = options.context_tokens == 0 ? own : options.context_tokens;
+  state_->options = options;
+  state_->decoder = std::move(decoder);
+}
+
+Engine::~Engine() = default;
+int64_t Engine::context_tokens() const { return state_->context_tokens; }
+bool Engine::idle() const { return state_->running.empty(); }
+
+void Engine::State::check_ids(std::span<const TokenId> ids) const {
+  if (ids.empty()) fail(ErrorCode::kBadValue, "the prompt is empty: at least one token is needed");
+  const int64_t vocabulary = decoder->spec().vocabulary;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (to_int(ids[i]) < 0 || to_int(ids[i]) >= vocabulary) {
+      fail(ErrorCode::kBadValue, "token id {} at position {} is out of range, legal: 0 to {}", to_int(ids[i]), i, vocabulary - 1);
+    }
+  }
+  if (static_cast<int64_t>(ids.size()) > context_tokens) {
+    throw Error(ErrorCode::kContextOverflow,
+                fmt::format("the prompt has {} tokens, the context holds {}", ids.size(), context_tokens),
+                "shorten the prompt, or raise --ctx where the model allows it");
+  }
+}
+
+RequestId Engine::submit(Request request) {
+  State& s = *state_;
+  s.check_ids(request.prompt);
+  check_sampling(request.sampling);
+  if (request.max_new_tokens < 0) fail(ErrorCode::kBadValue, "max_new_tokens is {}, legal: 0 (no limit) or more", request.max_new_tokens);
+  if (static_cast<int64_t>(request.prompt.size()) >= s.context_tokens) {
+    throw Error(ErrorCode::kContextOverflow,
+                fmt::format("the prompt has {} tokens and the context holds {}: no room for an answer", request.prompt.size(),
+                            s.context_tokens),
+                "shorten the prompt or start a new conversation");
+  }
+  Running r;
+  r.id = RequestId{s.next_id++};
+  r.tokens = request.prompt;
+  r.request = std::move(request);
+  // The state of the longest common prefix, but never of the last prompt token: its row gives the first logits.
+  r.state = s.cache.take(r.tokens, r.prompt_tokens() - 1);
+  if (!r.state) r.state = std::make_unique<SequenceState>(s.device(), s.decoder->state_layout());
+  r.reused_tokens = r.state->length_tokens();
+  const RequestId id = r.id;
+  s.running.push_back(std::move(r));
+  return id;
+}
+
+void Engine::cancel(RequestId id) {
+  for (Running& r : state_->running) {
+    if (r.id == id) r.cancelled = true;
+  }
+}
+
+void Engine::State::finish(Running& r, FinishReason reason, TokenId stop, std::vector<EngineEvent>& events) {
+  events.push_back(RequestFinished{r.id, reason, stop, r.prompt_tokens(), r.reused_tokens, r.new_tokens});
+  cache.keep(std::move(r.tokens), std::move(r.state));
+}
+
+/// Chooses the next token of a request whose last row was computed. Returns whether the request goes on.
+bool Engine::State::judge(Running& r, std::span<float> logits, std::vector<EngineEvent>& events) {
+  const auto position = static_cast<int64_t>(r.tokens.size());
+  if (!all_finite(logits)) {
+    events.push_back(RequestFailed{r.id, non_finite("logits", position - 1)});
+    return false;
+  }
+  const TokenId next = sample(logits, r.tokens, r.request.sampling, position);
+  if (std::find(r.request.stop_ids.begin(), r.request.stop_ids.end(), next) != r.request.stop_ids.end()) {
+    finish(r, FinishReason::kStop, next, events);
+    return false;
+  }
+  r.tokens.push_back(next);
+  ++r.new_tokens;
+  events.push_back(TokenChosen{r.id, next});
+  if (r.request.max_new_tokens > 0 && r.new_tokens >= r.request.max_new_tokens) {
+    finish(r, FinishReason::kLength, TokenId{-1}, events);
+    return false;
+  }
+  if (static_cast<int64_t>(r.tokens.size()) >= context_tokens) {
+    finish(r, FinishReason::kContext, TokenId{-1}, events);
+    return false;
+  }
+  return true;
+}
+
+std::vector<EngineEvent> Engine::step() {
+  State& s = *state_;
+  std::vector<EngineEvent> events;
+  std::erase_if(s.running, [&](Running& r) {
+    if (r.cancelled) s.finish(r, FinishReason::kCancelled, TokenId{-1}, events);
+    return r.cancelled;
+  });
+
+  // Schedule: requests in order of arrival, each with as many of its rows as fit. A request that gets no memory fails alone.
+  StepRows rows;
+  struct Part {
+    Running* running;
+    int64_t end;       // position after its last row of this step
+    int64_t last_row;  // in the batch
+  };
+  std::vector<Part> parts;
+  std::vector<RequestId> failed;
+  for (Running& r : s.running) {
+    const int64_t begin = r.state->length_tokens(), all = static_cast<int64_t>(r.tokens.size());
+    const int64_t end = std::min(all, begin + s.options.max_step_rows - rows.count());
+    if (end <= begin) continue;
+    try {
+      r.state->reserve(end);
+      s.arena.reset(s.device(), s.decoder->scratch_bytes(rows.count() + end - begin, std::min<int64_t>(kHeadTileRows, static_cast<int64_t>(parts.size()) + 1)));
+    } catch (const Error& error) {
+      events.push_back(RequestFailed{r.id, error});
+      failed.push_back(r.id);
+      continue;
+    }
+    rows.add(*r.state, r.tokens, begin, end);
+    parts.push_back({&r, end, rows.count() - 1});
+  }
+  const auto drop = [&](RequestId id) { std::erase_if(s.running, [&](const Running& r) { return r.id == id; }); };
+  if (parts.empty()) {
+    for (const RequestId id : failed) drop(id);
+    return events;
+  }
+
+  Ctx ctx{s.decoder->backend(), s.arena};
+  const Tensor normed = s.decoder->forward(ctx, rows.batch());
+  std::vector<const Part*> ready;
+  for (const Part& part : parts) {
+    part.running->state->advance_to(part.end);
+    const auto all = static_cast<int64_t>(part.running->tokens.size());
+    if (part.running->new_tokens == 0) events.push_back(PromptProgress{part.running->id, std::min(part.end, all), all});
+    if (part.end == all) ready.push_back(&part);
+  }
+  const int64_t vocabulary = s.decoder->spec().vocabulary;
+  std::vector<float> logits;
+  const int64_t mark = s.arena.mark();
+  for (size_t first = 0; first < ready.size(); first += static_cast<size_t>(kHeadTileRows)) {
+    const size_t count = std::min(ready.size() - first, static_cast<size_t>(kHeadTileRows));
+    std::vector<int32_t> selected;
+    for (size_t i = 0; i < count; ++i) selected.push_back(static_cast<int32_t>(ready[first + i]->last_row));
+    s.arena.rewind(mark);
+    const Tensor tile = s.decoder->head(ctx, normed, selected);
+    logits.resize(count * static_cast<size_t>(vocabulary));
+    ops::download(ctx, tile, logits);
+    for (size_t i = 0; i < count; ++i) {
+      Running& r = *ready[first + i]->running;
+      const auto row = std::span(logits).subspan(i * static_cast<size_t>(vocabulary), static_cast<size_t>(vocabulary));
+      if (!s.judge(r, row, events)) failed.push_back(r.id);
+    }
+  }
+  for (const RequestId id : failed) drop(id);
+  return events;
+}
+
+void Engine::score(std::span<const TokenId> ids, const RowSink& sink, const HiddenRowSink& hidden,
+                   const std::function<bool(int64_t)>& wants_row) {
+  State& s = *state_;
+  s.check_ids(ids);
+  const int64_t vocabulary = s.decoder->spec().vocabulary, layers = static_cast<int64_t>(s.decoder->spec().layers.size());
+  SequenceState state(s.device(), s.decoder->state_layout());
+  std::vector<float> values;
+  for (int64_t begin = 0; begin < static_cast<int64_t>(ids.size());) {
+    const int64_t end = std::min(static_cast<int64_t>(ids.size()), begin + s.options.max_step_rows);
+    state.reserve(end);
+    s.arena.reset(s.device(), s.decoder->scratch_bytes(end - begin, kHeadTileRows));
+    Ctx ctx{s.decoder->backend(), s.arena};
+    StepRows rows;
+    rows.add(state, ids, begin, end);
+    const auto hand_out = [&](int64_t index, const Tensor& x) {
+      values.resize(static_cast<size_t>(x.elements()));
+      ops::download(ctx, x, values);
+      if (!all_finite(values)) throw non_finite("hidden states", begin);
+      hidden(index, begin, x.dim(0), values);
+    };
+    const Tensor normed = s.decoder->forward(ctx, rows.batch(), hidden ? HiddenSink(hand_out) : HiddenSink());
+    if (hidden) hand_out(layers + 1, normed);
+    state.advance_to(end);
+
+    std::vector<int32_t> selected;
+    const int64_t mark = s.arena.mark();
+    for (int64_t row = 0; row < end - begin; ++row) {
+      if (!wants_row || wants_row(begin + row)) selected.push_back(static_cast<int32_t>(row));
+      const bool full = static_cast<int64_t>(selected.size()) == kHeadTileRows;
+      if (selected.empty() || (!full && row + 1 < end - begin)) continue;
+      s.arena.rewind(mark);
+      const Tensor tile = s.decoder->head(ctx, normed, selected);
+      values.resize(static_cast<size_t>(tile.elements()));
+      ops::download(ctx, tile, values);
+      for (size_t i = 0; i < selected.size(); ++i) {
+        const auto logits = std::span<const float>(values).subspan(i * static_cast<size_t>(vocabulary), static_cast<size_t>(vocabulary));
+        if (!all_finite(logits)) throw non_finite("logits", begin + selected[i]);
+        sink(begin + selected[i], 1, logits);
+      }
+      selected.clear();
+    }
+    begin = end;
+  }
+}
+
+}  // namespace duet

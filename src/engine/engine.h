@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "engine/request.h"
+
+namespace duet {
+
+class Decoder;
+
+struct EngineOptions {
+  int64_t context_tokens = 0;        // 0 = the model's own; at most that
+  int64_t max_step_rows = 256;       // a prompt is read in steps of at most this many rows, so that cancel() acts soon
+};
+
+/// Rows of score(): logits [rows, V] on the host, of positions [first, first + rows).
+using RowSink = std::function<void(int64_t first, int64_t rows, std::span<const float> logits)>;
+/// Residual rows of score(): index 0..L as HiddenSink, L + 1 after the final norm; values [rows, C] on the host.
+using HiddenRowSink = std::function<void(int64_t index, int64_t first, int64_t rows, std::span<const float> values)>;
+
+/// Owns the sequences' states and runs them through the decoder, one batch a step. Used by one thread.
+/// A failed request changes no other; the text of a request does not depend on what else is in flight.
+class Engine {
+ public:
+  explicit Engine(std::shared_ptr<const Decoder> decoder, const EngineOptions& options = {});
+  ~Engine();
+
+  int64_t context_tokens() const;
+  /// Throws bad_value (no prompt, id out of range, sampling parameter out of range) or context_overflow (names both sizes).
+  RequestId submit(Request request);
+  /// The request ends with FinishReason::kCancelled at the next step. Unknown ids are ignored.
+  void cancel(RequestId id);
+  /// Runs one step of everything in flight and returns what happened; empty when nothing is in flight.
+  std::vector<EngineEvent> step();
+  bool idle() const;
+
+  /// Logits of every position of one sequence from position 0, in row tiles. Throws bad_value, context_overflow, non_finite.
+  /// `wants_row` (may be empty = all) skips the head for rows that nobody wants.
+  void score(std::span<const TokenId> ids, const RowSink& sink, const HiddenRowSink& hidden = {},
+             const std::function<bool(int64_t position)>& wants_row = {});
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace duet

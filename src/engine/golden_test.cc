@@ -1,0 +1,138 @@
+// Tiny models of every architecture against the reference's logits, hidden states and greedy ids (tests/golden/text, gguf,
+// gguf_quant; bounds as their READMEs derive them).
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "backend/backend.h"
+#include "tests/compare.h"
+#include "tests/golden_file.h"
+#include "tests/model_golden.h"
+#include "tests/support.h"
+
+namespace duet::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+const char* const kTextCases[] = {"llama2-mha", "llama31-gqa-scaled", "llama32-tied", "llama-headdim", "llama-bias",
+                                  "llama-f16",  "llama-f32",          "llama-sharded", "smollm2-like",  "qwen2-bias",
+                                  "qwen2-tied", "qwen2-yarn",         "qwen2-window",  "qwen3-dense",   "qwen3-tied",
+                                  "qwen3-yarn"};
+const char* const kBackends[] = {"ref", "deferred", "cpu"};
+
+/// Twin of a text case in GGUF form, if there is one.
+fs::path gguf_twin(const std::string& name) {
+  for (const char* type : {"bf16", "f16", "f32"}) {
+    const fs::path path = golden("gguf/" + name + "." + type + ".gguf");
+    if (fs::exists(path)) return path;
+  }
+  return {};
+}
+
+class TextGolden : public testing::TestWithParam<std::tuple<const char*, const char*>> {
+ protected:
+  void check(const fs::path& model_path) {
+    const fs::path folder = golden(std::string("text/") + std::get<0>(GetParam()));
+    const GoldenFile expect(folder / "expect.safetensors");
+    const Json info = parse_json(read_text_file(folder / "case.json", 1 << 20), "case.json");
+    const auto bound = [&](const std::string& tensor) { return 8 * info.find("noise_floor")->find(tensor)->number(); };
+
+    Runtime runtime(2);
+    const auto model = load_model(model_path, runtime, std::get<1>(GetParam()));
+    Engine engine(model->decoder);
+    const auto prompts = read_prompts(folder / "ids.json");
+    const Scores scores = score_all(engine, prompts, true);
+    const size_t layers = model->decoder->spec().layers.size();
+    ASSERT_EQ(scores.hidden.size(), layers + 2);
+    for (size_t i = 0; i <= layers; ++i) {
+      const std::string name = "hidden." + std::to_string(i);
+      EXPECT_TRUE(all_close(scores.hidden[i], expect.f32(name), bound(name))) << name;
+    }
+    EXPECT_TRUE(all_close(scores.hidden.back(), expect.f32("hidden.norm"), bound("hidden.norm")));
+    EXPECT_TRUE(all_close(scores.logits, expect.f32("logits"), bound("logits")));
+
+    const auto ids = expect.i64("greedy_ids");
+    const auto margins = expect.f32("greedy_margin");
+    const size_t steps = ids.size() / prompts.size();
+    size_t compared = 0;
+    for (size_t p = 0; p < prompts.size(); ++p) {
+      const auto made = greedy(engine, prompts[p], static_cast<int64_t>(steps));
+      ASSERT_EQ(made.size(), steps);
+      const size_t decided = decided_steps(std::span(margins).subspan(p * steps, steps), 2 * bound("logits"));
+      for (size_t i = 0; i < decided; ++i) EXPECT_EQ(to_int(made[i]), ids[p * steps + i]) << "prompt " << p << " step " << i;
+      compared += decided;
+    }
+    EXPECT_GT(compared, ids.size() / 2);
+  }
+};
+
+TEST_P(TextGolden, HuggingFaceFolder) { check(golden(std::string("text/") + std::get<0>(GetParam()))); }
+
+TEST_P(TextGolden, Gguf) {
+  const fs::path twin = gguf_twin(std::get<0>(GetParam()));
+  const std::string name = std::get<0>(GetParam());
+  if (twin.empty()) {
+    ASSERT_TRUE(name == "qwen2-window" || name == "llama-sharded") << "golden/gguf has a file for every other case";
+    return;
+  }
+  check(twin);
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, TextGolden, testing::Combine(testing::ValuesIn(kTextCases), testing::ValuesIn(kBackends)),
+                         [](const auto& tested) {
+                           std::string name = std::string(std::get<0>(tested.param)) + "_" + std::get<1>(tested.param);
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+/// Every GGUF file of golden/gguf_quant/FOLDER that is there: the repository's, and the IQ types from the assets.
+void check_quantised(const std::string& folder, const std::string& backend) {
+  const fs::path all = assets("golden/gguf_quant/" + folder);
+  const fs::path base = all.empty() ? golden("gguf_quant/" + folder) : all;
+  const auto prompts = read_prompts(base / "ids.json");
+  const Json info = parse_json(read_text_file(base / "ids.json", 1 << 20), "ids.json");
+  size_t files = 0;
+  for (const auto& item : fs::directory_iterator(base)) {
+    const fs::path expect_path = base / (item.path().stem().string() + ".expect.safetensors");
+    if (item.path().extension() != ".gguf") continue;
+    SCOPED_TRACE(item.path().filename().string());
+    ++files;
+    const GoldenFile expect(expect_path);
+    Runtime runtime(2);
+    const auto model = load_model(item.path(), runtime, backend);
+    Engine engine(model->decoder);
+    const Scores scores = score_all(engine, prompts, false);
+    const auto vocabulary = static_cast<size_t>(model->decoder->spec().vocabulary);
+    const std::vector<float> expected = expect.f32("logits");
+    std::vector<float> selected;
+    for (const Json& place : info.find("logit_rows")->array()) {
+      size_t row = static_cast<size_t>(place.array()[1].integer());
+      for (int64_t p = 0; p < place.array()[0].integer(); ++p) row += prompts[static_cast<size_t>(p)].size();
+      const auto at = scores.logits.begin() + static_cast<int64_t>(row * vocabulary);
+      selected.insert(selected.end(), at, at + static_cast<int64_t>(vocabulary));
+    }
+    double largest = 0;
+    for (const float v : expected) largest = std::max(largest, std::abs(static_cast<double>(v)));
+    const double bound = 1.5e-4 * largest;
+    EXPECT_TRUE(all_close(selected, expected, bound));
+    const auto ids = expect.i32("greedy_ids");
+    const auto margins = expect.f32("greedy_margin");
+    const size_t steps = ids.size() / prompts.size();
+    for (size_t p = 0; p < prompts.size(); ++p) {
+      const auto made = greedy(engine, prompts[p], static_cast<int64_t>(steps));
+      const size_t decided = decided_steps(std::span(margins).subspan(p * steps, steps), 2 * bound);
+      for (size_t i = 0; i < decided; ++i) EXPECT_EQ(to_int(made[i]), ids[p * steps + i]) << "prompt " << p << " step " << i;
+    }
+  }
+  EXPECT_GE(files, folder == "llama" ? 3u : 17u);
+}
+
+class QuantisedGolden : public testing::TestWithParam<const char*> {};
+TEST_P(QuantisedGolden, Qwen3) { check_quantised("qwen3", GetParam()); }
+TEST_P(QuantisedGolden, Llama) { check_quantised("llama", GetParam()); }
+INSTANTIATE_TEST_SUITE_P(Backends, QuantisedGolden, testing::Values("ref", "cpu"), [](const auto& tested) { return std::string(tested.param); });
+
+}  // namespace
+}  // namespace duet::test

@@ -1,0 +1,120 @@
+// The row law, bitwise (docs/architecture.md, promise 1): the same logits whatever the threads, the split of the prompt, the
+// batch, the neighbours, and whether state was reused.
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "backend/backend.h"
+#include "tests/compare.h"
+#include "tests/golden_file.h"
+#include "tests/model_golden.h"
+#include "tests/support.h"
+
+namespace duet::test {
+namespace {
+
+const char* const kModels[] = {"text/llama31-gqa-scaled", "text/qwen2-window", "text/qwen3-dense", "gguf_quant/llama/patchwork.gguf",
+                               "gguf_quant/qwen3/q4_k_m.gguf"};
+
+std::vector<TokenId> prompt_of(int64_t length, int64_t vocabulary, uint32_t seed) {
+  std::vector<TokenId> ids;
+  for (int64_t i = 0; i < length; ++i) {
+    seed = seed * 1664525u + 1013904223u;
+    ids.push_back(TokenId{static_cast<int32_t>((seed >> 8) % static_cast<uint32_t>(vocabulary))});
+  }
+  return ids;
+}
+
+class RowLaw : public testing::TestWithParam<const char*> {
+ protected:
+  std::vector<float> scores(int threads, int64_t step_rows, const std::vector<TokenId>& prompt) {
+    Runtime runtime(threads);
+    const auto model = load_model(golden(GetParam()), runtime, "cpu");
+    Engine engine(model->decoder, {.max_step_rows = step_rows});
+    return score_all(engine, {prompt}, false).logits;
+  }
+  int64_t vocabulary() {
+    return describe_model(Checkpoint::open(golden(GetParam()), {.config = true, .weights = true})).spec.vocabulary;
+  }
+};
+
+TEST_P(RowLaw, ThreadsAndSplitsOfThePromptChangeNoBit) {
+  const auto prompt = prompt_of(150, vocabulary(), 7);
+  const auto whole = scores(1, 1000, prompt);
+  for (const int threads : {2, 3}) EXPECT_TRUE(same_bits(scores(threads, 1000, prompt), whole)) << threads << " threads";
+  for (const int64_t step_rows : {1, 2, 3, 7, 63, 64, 65, 100}) {
+    EXPECT_TRUE(same_bits(scores(2, step_rows, prompt), whole)) << "steps of " << step_rows << " rows";
+  }
+}
+
+TEST_P(RowLaw, NeighboursChangeNoToken) {
+  Runtime runtime(2);
+  const auto model = load_model(golden(GetParam()), runtime, "cpu");
+  std::vector<std::vector<TokenId>> alone;
+  const int64_t lengths[] = {1, 5, 70, 33, 128};
+  const auto request = [&](size_t i) {
+    Request r;
+    r.prompt = prompt_of(lengths[i], model->decoder->spec().vocabulary, static_cast<uint32_t>(i));
+    r.max_new_tokens = 20;
+    r.sampling.temperature = i % 2 == 0 ? 0.0f : 1.0f;
+    r.sampling.seed = i;
+    return r;
+  };
+  const auto run = [&](Engine& engine, std::vector<std::vector<TokenId>>& texts, int64_t first_id) {
+    while (!engine.idle()) {
+      for (const EngineEvent& event : engine.step()) {
+        if (const auto* chosen = std::get_if<TokenChosen>(&event)) {
+          texts[static_cast<size_t>(static_cast<int64_t>(chosen->request) - first_id)].push_back(chosen->id);
+        }
+        ASSERT_FALSE(std::holds_alternative<RequestFailed>(event));
+      }
+    }
+  };
+  for (size_t i = 0; i < std::size(lengths); ++i) {
+    Engine engine(model->decoder);
+    std::vector<std::vector<TokenId>> text(1);
+    run(engine, text, static_cast<int64_t>(engine.submit(request(i))));
+    ASSERT_EQ(text[0].size(), 20u);
+    alone.push_back(text[0]);
+  }
+  for (const int64_t step_rows : {4, 50, 400}) {
+    Engine engine(model->decoder, {.max_step_rows = step_rows});
+    std::vector<std::vector<TokenId>> together(std::size(lengths));
+    const auto first = static_cast<int64_t>(engine.submit(request(0)));
+    for (size_t i = 1; i < std::size(lengths); ++i) engine.submit(request(i));
+    run(engine, together, first);
+    EXPECT_EQ(together, alone) << "steps of " << step_rows << " rows";
+  }
+}
+
+TEST_P(RowLaw, ReusedStateGivesTheSameText) {
+  Runtime runtime(2);
+  const auto model = load_model(golden(GetParam()), runtime, "cpu");
+  auto prompt = prompt_of(90, model->decoder->spec().vocabulary, 3);
+  Engine warm(model->decoder);
+  const auto first = greedy(warm, prompt, 10);
+  prompt.insert(prompt.end(), first.begin(), first.begin() + 6);
+  prompt.push_back(TokenId{1});
+  Request request{.prompt = prompt, .sampling = {}, .max_new_tokens = 12, .stop_ids = {}};
+  warm.submit(request);
+  std::vector<TokenId> reused;
+  int64_t reused_tokens = 0;
+  while (!warm.idle()) {
+    for (const EngineEvent& event : warm.step()) {
+      if (const auto* chosen = std::get_if<TokenChosen>(&event)) reused.push_back(chosen->id);
+      if (const auto* finished = std::get_if<RequestFinished>(&event)) reused_tokens = finished->reused_tokens;
+    }
+  }
+  EXPECT_GE(reused_tokens, 96);
+  Engine fresh(model->decoder);
+  EXPECT_EQ(reused, greedy(fresh, prompt, 12));
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, RowLaw, testing::ValuesIn(kModels), [](const auto& tested) {
+  std::string name = tested.param;
+  for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
+  return name;
+});
+
+}  // namespace
+}  // namespace duet::test

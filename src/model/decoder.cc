@@ -1,0 +1,129 @@
+#include "model/decoder.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "model/block.h"
+#include "model/registry.h"
+#include "model/weights.h"
+#include "ops/device.h"
+#include "ops/rows.h"
+
+namespace duet {
+
+struct Decoder::State {
+  Backend* backend = nullptr;
+  ModelSpec spec;
+  StateLayout layout;
+  std::vector<RopeSpec> ropes;  // distinct, in order of first use
+  Linear embedding, head;       // head.weight is embedding.weight when tied
+  std::vector<Block> blocks;
+  Tensor final_norm;
+  std::vector<Buffer> buffers;
+  int64_t weight_bytes = 0;
+};
+
+Decoder::Decoder() : state_(std::make_unique<State>()) {}
+Decoder::~Decoder() = default;
+const ModelSpec& Decoder::spec() const { return state_->spec; }
+Backend& Decoder::backend() const { return *state_->backend; }
+int64_t Decoder::weight_bytes() const { return state_->weight_bytes; }
+const StateLayout& Decoder::state_layout() const { return state_->layout; }
+
+std::shared_ptr<const Decoder> Decoder::load(Backend& backend, const Checkpoint& checkpoint, const ModelDescription& model,
+                                             const std::function<void(int64_t, int64_t)>& progress) {
+  std::shared_ptr<Decoder> decoder(new Decoder);
+  State& state = *decoder->state_;
+  state.backend = &backend;
+  state.spec = model.spec;
+  WeightLoader loader(backend, ops::device_of(backend), checkpoint, model, progress);
+  state.embedding = loader.linear("model.embed_tokens");
+  for (size_t i = 0; i < model.spec.layers.size(); ++i) {
+    const std::string prefix = "model.layers." + std::to_string(i) + ".";
+    const auto& mixer = std::get<AttentionMixer>(model.spec.layers[i].mixer);
+    const auto rope = std::find(state.ropes.begin(), state.ropes.end(), mixer.rope);
+    Block block;
+    block.norm_eps = model.spec.norm_eps;
+    block.input_norm = loader.vector(prefix + "input_layernorm.weight");
+    block.attention.spec = mixer;
+    block.attention.norm_eps = model.spec.norm_eps;
+    block.attention.rope_table = static_cast<size_t>(rope - state.ropes.begin());
+    if (rope == state.ropes.end()) state.ropes.push_back(mixer.rope);
+    block.attention.q_proj = loader.linear(prefix + "self_attn.q_proj");
+    block.attention.k_proj = loader.linear(prefix + "self_attn.k_proj");
+    block.attention.v_proj = loader.linear(prefix + "self_attn.v_proj");
+    block.attention.o_proj = loader.linear(prefix + "self_attn.o_proj");
+    if (mixer.qk_norm) {
+      block.attention.q_norm = loader.vector(prefix + "self_attn.q_norm.weight");
+      block.attention.k_norm = loader.vector(prefix + "self_attn.k_norm.weight");
+    }
+    block.post_attention_norm = loader.vector(prefix + "post_attention_layernorm.weight");
+    block.mlp.gate_proj = loader.linear(prefix + "mlp.gate_proj");
+    block.mlp.up_proj = loader.linear(prefix + "mlp.up_proj");
+    block.mlp.down_proj = loader.linear(prefix + "mlp.down_proj");
+    state.blocks.push_back(std::move(block));
+    state.layout.layers.push_back({DType::kF32, mixer.kv_heads, mixer.head_dim});
+  }
+  state.final_norm = loader.vector("model.norm.weight");
+  state.head = model.spec.tied_head ? Linear{state.embedding.weight, {}} : loader.linear("lm_head");
+  state.weight_bytes = loader.packed_bytes();
+  state.buffers = loader.take_buffers();
+  return decoder;
+}
+
+int64_t Decoder::scratch_bytes(int64_t rows, int64_t head_rows) const {
+  const auto f32 = [](Shape shape) { return Arena::footprint_bytes(DType::kF32, shape); };
+  const ModelSpec& spec = state_->spec;
+  int64_t rope = 0, widest_layer = 0;
+  for (const RopeSpec& r : state_->ropes) rope += 2 * f32({rows, r.dims / 2});
+  for (const LayerSpec& layer : spec.layers) {
+    const auto& mixer = std::get<AttentionMixer>(layer.mixer);
+    const int64_t attention = 2 * f32({rows, mixer.heads, mixer.head_dim}) + 2 * f32({rows, mixer.kv_heads, mixer.head_dim});
+    widest_layer = std::max({widest_layer, attention, 2 * f32({rows, std::get<DenseFfn>(layer.ffn).ffn_dim})});
+  }
+  // hidden, the block's normed input (or the final norm), then what a mixer or the feed forward takes on top
+  return 2 * f32({rows, spec.hidden_dim}) + rope + widest_layer + f32({head_rows, spec.hidden_dim}) +
+         f32({head_rows, spec.vocabulary});
+}
+
+Tensor Decoder::forward(Ctx& ctx, const Batch& batch, const HiddenSink& hidden_sink) const {
+  const int64_t rows = batch.tokens();
+  RopeTables rope;
+  for (const RopeSpec& spec : state_->ropes) {
+    // The angle is the exact product of the position and the float32 inverse frequency, as golden/text/README.md asks.
+    const size_t pairs = spec.inv_freq.size();
+    std::vector<float> cos(static_cast<size_t>(rows) * pairs), sin(cos.size());
+    for (size_t t = 0; t < static_cast<size_t>(rows); ++t) {
+      for (size_t i = 0; i < pairs; ++i) {
+        const double angle = static_cast<double>(batch.positions[t]) * static_cast<double>(spec.inv_freq[i]);
+        cos[t * pairs + i] = static_cast<float>(std::cos(angle) * static_cast<double>(spec.factor));
+        sin[t * pairs + i] = static_cast<float>(std::sin(angle) * static_cast<double>(spec.factor));
+      }
+    }
+    const Shape shape{rows, static_cast<int64_t>(pairs)};
+    rope.entries.push_back({ops::upload(ctx, cos, shape), ops::upload(ctx, sin, shape)});
+  }
+  const Tensor hidden = ctx.scratch({rows, state_->spec.hidden_dim});
+  ops::embed_rows(ctx, state_->embedding, batch.ids, hidden);
+  if (hidden_sink) hidden_sink(0, hidden);
+  for (size_t layer = 0; layer < state_->blocks.size(); ++layer) {
+    const auto index = static_cast<int64_t>(layer);
+    state_->blocks[layer].forward(ctx, batch, index, rope, hidden);
+    if (hidden_sink) hidden_sink(index + 1, hidden);
+  }
+  const Tensor normed = ctx.scratch(hidden.shape);
+  ops::rms_norm(ctx, hidden, state_->final_norm, state_->spec.norm_eps, normed);
+  return normed;
+}
+
+Tensor Decoder::head(Ctx& ctx, const Tensor& normed, std::span<const int32_t> rows) const {
+  const auto count = static_cast<int64_t>(rows.size());
+  const Tensor selected = ctx.scratch({count, state_->spec.hidden_dim});
+  const Tensor logits = ctx.scratch({count, state_->spec.vocabulary});
+  ops::select_rows(ctx, normed, rows, selected);
+  ops::linear(ctx, selected, state_->head, logits);
+  return logits;
+}
+
+}  // namespace duet

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "model/batch.h"
+#include "model/spec.h"
+#include "ops/context.h"
+#include "state/sequence_state.h"
+
+namespace duet {
+
+struct ModelDescription;
+class Checkpoint;
+
+/// A decoder-only language model on one backend: weights packed, ready to multiply. Immutable; shared by engines.
+class Decoder {
+ public:
+  /// Reads and packs every weight. `progress(done_bytes, total_bytes)` may throw to cancel.
+  /// Throws what reading throws (truncated, io_error) and out_of_memory.
+  static std::shared_ptr<const Decoder> load(Backend& backend, const Checkpoint& checkpoint, const ModelDescription& model,
+                                             const std::function<void(int64_t, int64_t)>& progress = {});
+  ~Decoder();
+
+  const ModelSpec& spec() const;
+  Backend& backend() const;
+  int64_t weight_bytes() const;
+  /// What a sequence of this model keeps between steps.
+  const StateLayout& state_layout() const;
+  /// Arena bytes that forward() of `rows` rows and head() of `head_rows` rows need.
+  int64_t scratch_bytes(int64_t rows, int64_t head_rows) const;
+
+  /// Runs the rows through all layers, appending to the states' pages; returns the rows after the final norm, [T, C] in the arena.
+  Tensor forward(Ctx& ctx, const Batch& batch, const HiddenSink& hidden = {}) const;
+  /// Logits [N, V] of selected rows of forward()'s result, in the arena.
+  Tensor head(Ctx& ctx, const Tensor& normed, std::span<const int32_t> rows) const;
+
+ private:
+  Decoder();
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace duet

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/device.h"
+#include "formats/checkpoint.h"
+#include "model/registry.h"
+#include "ops/linear.h"
+#include "tensor/tensor.h"
+
+namespace duet {
+
+/// Brings the tensors of a described checkpoint to a backend: matrices packed, vectors as float32 in device memory.
+/// Reads with pread in bounded pieces; nothing of the file is kept beside the packed form.
+class WeightLoader {
+ public:
+  WeightLoader(Backend& backend, Device& device, const Checkpoint& checkpoint, const ModelDescription& model,
+               std::function<void(int64_t, int64_t)> progress);
+
+  /// `prefix`.weight packed, with `prefix`.bias where the description has one.
+  Linear linear(const std::string& prefix);
+  /// A vector in float32.
+  Tensor vector(const std::string& canonical);
+  bool has(const std::string& canonical) const { return model_.find(canonical) != nullptr; }
+
+  int64_t packed_bytes() const { return packed_bytes_; }
+  /// The vectors' memory, to be kept as long as the tensors are used.
+  std::vector<Buffer> take_buffers() { return std::move(buffers_); }
+
+ private:
+  const TensorPlan& plan(const std::string& canonical) const;
+  void report(uint64_t bytes);
+
+  Backend& backend_;
+  Device& device_;
+  const Checkpoint& checkpoint_;
+  const ModelDescription& model_;
+  std::function<void(int64_t, int64_t)> progress_;
+  int64_t done_bytes_ = 0, total_bytes_ = 0, packed_bytes_ = 0;
+  std::vector<Buffer> buffers_;
+};
+
+/// Where canonical row `row` of a moved matrix (or element of a moved vector) stands in the file.
+int64_t stored_row(RowMove move, int64_t heads, int64_t total_rows, int64_t row);
+
+}  // namespace duet

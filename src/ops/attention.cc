@@ -1,0 +1,36 @@
+#include "ops/attention.h"
+
+#include "backend/backend.h"
+#include "base/check.h"
+
+namespace duet::ops {
+namespace {
+
+void check_rows(const KvView& kv, const RowPlaces& rows, int64_t count) {
+  DUET_CHECK(static_cast<int64_t>(rows.sequence.size()) == count);
+  DUET_CHECK(static_cast<int64_t>(rows.position.size()) == count);
+  for (int64_t t = 0; t < count; ++t) {
+    const int32_t sequence = rows.sequence[static_cast<size_t>(t)];
+    DUET_CHECK(sequence >= 0 && sequence < static_cast<int32_t>(kv.pages.size()));
+    const int64_t page = rows.position[static_cast<size_t>(t)] / KvView::kPageTokens;
+    DUET_CHECK(page >= 0 && page < static_cast<int64_t>(kv.pages[static_cast<size_t>(sequence)].size()));
+  }
+}
+
+}  // namespace
+
+void kv_write(Ctx& ctx, const Tensor& k, const Tensor& v, const KvView& kv, const RowPlaces& rows) {
+  DUET_CHECK((k.shape == v.shape && k.shape == Shape{k.dim(0), kv.kv_heads, kv.head_dim}));
+  check_rows(kv, rows, k.dim(0));
+  ctx.backend.kv_write(k, v, kv, rows);
+}
+
+void attention(Ctx& ctx, const Tensor& q, const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec,
+               const Tensor& out) {
+  DUET_CHECK(q.shape.rank() == 3 && q.shape == out.shape && q.data != out.data);
+  DUET_CHECK(q.dim(1) % kv.kv_heads == 0 && q.dim(2) == kv.head_dim && spec.window >= 0);
+  check_rows(kv, rows, q.dim(0));
+  ctx.backend.attention(q, kv, rows, spec, out);
+}
+
+}  // namespace duet::ops

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "ops/context.h"
+
+namespace duet::ops {
+
+/// The memory that a backend computes in.
+Device& device_of(Backend& backend);
+
+/// Host values to a tensor in the arena.   values [shape.elements()]
+Tensor upload(Ctx& ctx, std::span<const float> values, Shape shape);
+
+/// A float32 tensor to the host; waits for the work queued before.   out [x.elements()]
+void download(Ctx& ctx, const Tensor& x, std::span<float> out);
+
+}  // namespace duet::ops

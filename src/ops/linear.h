@@ -1,0 +1,36 @@
+#pragma once
+
+#include <memory>
+#include <span>
+
+#include "backend/types.h"
+#include "ops/context.h"
+#include "tensor/tensor.h"
+
+namespace duet {
+
+/// The only thing that multiplies by weights: a packed matrix [out, in] and an optional bias [out].
+struct Linear {
+  std::shared_ptr<const PackedWeight> weight;
+  Tensor bias;  // undefined: none
+
+  int64_t out_dim() const { return weight->rows(); }
+  int64_t in_dim() const { return weight->cols(); }
+};
+
+namespace ops {
+
+/// Reads and packs a matrix into the backend's own layout. Throws what source.read_rows throws, and out_of_memory.
+std::shared_ptr<const PackedWeight> pack_weight(Backend& backend, const WeightSource& source);
+
+/// y = x W' + bias; out = y, or out += y with Epilogue::kAdd.
+///   x [T, in] f32, out [T, out] f32; x and out do not overlap
+/// Numerics (`f32`): each y is one float32 chain over ascending k of x_k times the dequantized weight, then + bias, then added
+/// to out; on a CPU with FMA each link is one rounding. |y - exact| <= (in + 2) 2^-24 sum_k |x_k w_k| (1 + 2^-20).
+void linear(Ctx& ctx, const Tensor& x, const Linear& layer, const Tensor& out, Epilogue epilogue = Epilogue::kNone);
+
+/// out[t] = row ids[t] of the matrix, dequantized exactly.   ids [T] in [0, rows), out [T, in]
+void embed_rows(Ctx& ctx, const Linear& table, std::span<const int32_t> ids, const Tensor& out);
+
+}  // namespace ops
+}  // namespace duet

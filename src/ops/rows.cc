@@ -1,0 +1,30 @@
+#include "ops/rows.h"
+
+#include "backend/backend.h"
+#include "base/check.h"
+
+namespace duet::ops {
+
+void rms_norm(Ctx& ctx, const Tensor& x, const Tensor& weight, float eps, const Tensor& out) {
+  DUET_CHECK(x.shape == out.shape && weight.shape == Shape{x.dim(x.shape.rank() - 1)});
+  ctx.backend.rms_norm(x, weight, eps, out);
+}
+
+void rope(Ctx& ctx, const Tensor& x, const Tensor& cos, const Tensor& sin) {
+  DUET_CHECK(x.shape.rank() == 3 && cos.shape.rank() == 2 && cos.shape == sin.shape);
+  DUET_CHECK(cos.dim(0) == x.dim(0) && 2 * cos.dim(1) <= x.dim(2));
+  ctx.backend.rope(x, cos, sin);
+}
+
+void silu_mul(Ctx& ctx, const Tensor& gate, const Tensor& up, const Tensor& out) {
+  DUET_CHECK(gate.shape == up.shape && gate.shape == out.shape);
+  ctx.backend.silu_mul(gate, up, out);
+}
+
+void select_rows(Ctx& ctx, const Tensor& x, std::span<const int32_t> rows, const Tensor& out) {
+  DUET_CHECK(x.shape.rank() == 2 && (out.shape == Shape{static_cast<int64_t>(rows.size()), x.dim(1)}));
+  for (const int32_t row : rows) DUET_CHECK(row >= 0 && row < x.dim(0));
+  ctx.backend.select_rows(x, rows, out);
+}
+
+}  // namespace duet::ops

@@ -1,0 +1,205 @@
+#include "terminal/line_editor.h"
+
+#include <histedit.h>
+#include <langinfo.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <clocale>
+#include <csignal>
+#include <cstdio>
+#include <system_error>
+
+#include "base/error.h"
+#include "base/utf8.h"
+#include "terminal/interrupt.h"
+#include "terminal/key_input.h"
+
+namespace duet {
+namespace {
+
+constexpr int kHistoryEntries = 1000;
+constexpr char kInvisible = '\1';  // encloses escape sequences of a prompt, for libedit
+
+volatile std::sig_atomic_t g_resized = 0;
+volatile std::sig_atomic_t g_resumed = 0;
+
+extern "C" void on_resize(int) { g_resized = 1; }
+extern "C" void on_resume(int) { g_resumed = 1; }
+
+/// libedit measures and prints characters by the locale; without a UTF-8 one it would mangle them.
+void use_utf8_locale() {
+  std::setlocale(LC_CTYPE, "");
+  if (std::string_view(::nl_langinfo(CODESET)) != "UTF-8") std::setlocale(LC_CTYPE, "C.UTF-8");
+}
+
+/// Keeps the signals that end a wait blocked outside the wait, so that none is lost between a check and the wait.
+class BlockedSignals {
+ public:
+  BlockedSignals() {
+    sigset_t set;
+    ::sigemptyset(&set);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGWINCH, SIGCONT}) ::sigaddset(&set, signal);
+    ::pthread_sigmask(SIG_BLOCK, &set, &before_);
+  }
+  ~BlockedSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  BlockedSignals(const BlockedSignals&) = delete;
+  BlockedSignals& operator=(const BlockedSignals&) = delete;
+  const sigset_t& before() const { return before_; }
+
+ private:
+  sigset_t before_;
+};
+
+}  // namespace
+
+struct LineEditor::State {
+  EditLine* editor = nullptr;
+  History* history = nullptr;
+  std::filesystem::path history_file;
+  std::string prompt;
+  KeyInput keys;
+  bool interrupted = false;
+  std::string typed;  // when interrupted
+  int read_error = 0;
+  struct sigaction old_resize {}, old_resume {};
+
+  static State& of(EditLine* editor) {
+    void* data = nullptr;
+    ::el_get(editor, EL_CLIENTDATA, &data);
+    return *static_cast<State*>(data);
+  }
+
+  static char* give_prompt(EditLine* editor) { return of(editor).prompt.data(); }
+
+  /// Waits for bytes of the terminal. False: interrupted, ended or failed.
+  bool wait_for_input() {
+    const BlockedSignals blocked;
+    while (true) {
+      if (take_interrupt()) {
+        interrupted = true;
+        const LineInfo* line = ::el_line(editor);  // gone once el_gets() returns
+        typed.assign(line->buffer, line->lastchar);
+        return false;
+      }
+      if (g_resumed != 0) {  // the shell has had the terminal in between
+        g_resumed = 0;
+        ::el_set(editor, EL_PREP_TERM, 0);
+        ::el_set(editor, EL_PREP_TERM, 1);
+        ::el_set(editor, EL_REFRESH);
+      }
+      if (g_resized != 0) {
+        g_resized = 0;
+        ::el_resize(editor);
+      }
+      pollfd descriptor{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
+      const int ready = ::ppoll(&descriptor, 1, nullptr, &blocked.before());
+      if (ready > 0) return true;
+      if (ready < 0 && errno != EINTR) {
+        read_error = errno;
+        return false;
+      }
+    }
+  }
+
+  /// libedit's way to get a character: 1 and the character, 0 at the end, -1 on failure.
+  static int get_character(EditLine* editor, wchar_t* out) {
+    State& state = of(editor);
+    while (true) {
+      if (const auto character = state.keys.next()) {
+        *out = static_cast<wchar_t>(*character);
+        return 1;
+      }
+      if (!state.wait_for_input()) return -1;
+      char bytes[4096];
+      const ssize_t n = ::read(STDIN_FILENO, bytes, sizeof bytes);
+      if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+      if (n < 0 && errno != EIO) state.read_error = errno;  // EIO: the terminal is gone, which is an end
+      if (n <= 0) return n == 0 ? 0 : -1;
+      state.keys.feed(std::string_view(bytes, static_cast<size_t>(n)));
+    }
+  }
+};
+
+LineEditor::LineEditor(std::filesystem::path history_file) : state_(std::make_unique<State>()) {
+  use_utf8_locale();
+  State& state = *state_;
+  state.history_file = std::move(history_file);
+  state.history = ::history_init();
+  state.editor = ::el_init("duet", stdin, stdout, stderr);
+  if (state.history == nullptr || state.editor == nullptr) {
+    if (state.history != nullptr) ::history_end(state.history);
+    if (state.editor != nullptr) ::el_end(state.editor);
+    fail(ErrorCode::kIoError, "the terminal cannot be used for editing lines");
+  }
+  HistEvent event;
+  ::history(state.history, &event, H_SETSIZE, kHistoryEntries);
+  ::history(state.history, &event, H_SETUNIQUE, 1);
+  if (!state.history_file.empty()) ::history(state.history, &event, H_LOAD, state.history_file.c_str());
+  ::el_set(state.editor, EL_CLIENTDATA, static_cast<void*>(&state));
+  ::el_set(state.editor, EL_EDITOR, "emacs");
+  ::el_set(state.editor, EL_HIST, ::history, state.history);
+  ::el_set(state.editor, EL_PROMPT_ESC, &State::give_prompt, kInvisible);
+  ::el_set(state.editor, EL_BIND, "^R", "em-inc-search-prev", nullptr);
+  ::el_source(state.editor, nullptr);
+  ::el_set(state.editor, EL_GETCFN, &State::get_character);
+  struct sigaction action {};
+  ::sigemptyset(&action.sa_mask);
+  action.sa_handler = on_resize;
+  ::sigaction(SIGWINCH, &action, &state.old_resize);
+  action.sa_handler = on_resume;
+  ::sigaction(SIGCONT, &action, &state.old_resume);
+}
+
+LineEditor::~LineEditor() {
+  ::sigaction(SIGWINCH, &state_->old_resize, nullptr);
+  ::sigaction(SIGCONT, &state_->old_resume, nullptr);
+  ::el_end(state_->editor);
+  ::history_end(state_->history);
+}
+
+ReadLine LineEditor::read(std::string_view prompt) {
+  State& state = *state_;
+  state.prompt.clear();
+  bool escape = false;
+  for (const char c : prompt) {  // \x1b[...m: tell libedit that it takes no room
+    if (c == '\x1b') state.prompt += kInvisible, escape = true;
+    state.prompt += c;
+    if (escape && c == 'm') state.prompt += kInvisible, escape = false;
+  }
+  state.interrupted = false;
+  state.read_error = 0;
+  int count = 0;
+  state.keys.set_pasting(true);
+  const char* line = ::el_gets(state.editor, &count);
+  state.keys.set_pasting(false);
+  if (line != nullptr && count > 0 && !state.interrupted && state.read_error == 0) {
+    std::string text(line, static_cast<size_t>(count));
+    if (text.back() == '\n') text.pop_back();
+    return {ReadLine::Kind::kLine, replace_invalid_utf8(text)};
+  }
+  if (state.read_error != 0) {
+    fail(ErrorCode::kIoError, "the terminal cannot be read: {}", std::generic_category().message(state.read_error));
+  }
+  if (!state.interrupted || termination_requested()) return {ReadLine::Kind::kEnd, {}};
+  return {ReadLine::Kind::kInterrupted, state.typed};
+}
+
+bool LineEditor::remember(const std::string& entry) {
+  State& state = *state_;
+  HistEvent event;
+  ::history(state.history, &event, H_ENTER, entry.c_str());
+  if (state.history_file.empty()) return true;
+  std::error_code error;
+  std::filesystem::create_directories(state.history_file.parent_path(), error);
+  const std::filesystem::path temporary = state.history_file.string() + fmt::format(".{}.tmp", ::getpid());
+  if (::history(state.history, &event, H_SAVE, temporary.c_str()) >= 0) {
+    std::filesystem::rename(temporary, state.history_file, error);
+    if (!error) return true;
+  }
+  std::filesystem::remove(temporary, error);
+  return false;
+}
+
+}  // namespace duet

@@ -1,0 +1,193 @@
+#include "text/gguf_tokenizer.h"
+
+#include <array>
+
+#include "base/error.h"
+#include "text/pipeline_tokenizer.h"
+
+namespace duet {
+namespace {
+
+using Kind = PreTokenizer::Kind;
+
+/// tokenizer.ggml.token_type
+enum TokenType : int64_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
+
+/// What a name in tokenizer.ggml.pre stands for. The format says nothing of NFC or of BOS where its key is absent: the
+/// families' own files do.
+struct Family {
+  std::string_view name;
+  bool digits_first;
+  SplitPattern pattern;
+  bool nfc;
+  bool ignore_merges;
+  bool adds_bos;
+};
+constexpr std::array<Family, 8> kFamilies = {{
+    {"llama-bpe", false, SplitPattern::kLlama3, false, true, true},
+    {"llama3", false, SplitPattern::kLlama3, false, true, true},
+    {"llama-v3", false, SplitPattern::kLlama3, false, true, true},
+    {"llama4", false, SplitPattern::kLlama4, false, true, true},
+    {"qwen2", false, SplitPattern::kQwen2, true, false, false},
+    {"qwen35", false, SplitPattern::kQwen35, true, false, false},
+    {"smollm", true, SplitPattern::kGpt2, false, false, false},
+    {"gpt-2", false, SplitPattern::kGpt2, false, false, false},
+}};
+
+class Loader {
+ public:
+  explicit Loader(const GgufMetadata& metadata) : metadata_(metadata), file_(metadata.file_name()) {}
+
+  std::unique_ptr<Tokenizer> load() {
+    const std::optional<std::string> model = metadata_.string("tokenizer.ggml.model");
+    if (!model && metadata_.find("tokenizer.ggml.tokens") == nullptr) {
+      fail(ErrorCode::kNotFound, "{}: the file has no tokenizer (no key tokenizer.ggml.model)", file_);
+    }
+    const std::string name = metadata_.require_string("tokenizer.ggml.model");
+    if (name == "none" || name == "no_vocab") {
+      fail(ErrorCode::kNotFound, "{}: the file has no tokenizer (tokenizer.ggml.model is '{}')", file_, name);
+    }
+    if (name != "gpt2") {
+      fail(ErrorCode::kUnsupportedFeature, "{}: tokenizer.ggml.model is '{}'; known: gpt2", file_, printable(name));
+    }
+    const Family family = read_family();
+    read_tokens();
+    refuse("tokenizer.ggml.add_space_prefix");
+    refuse("tokenizer.ggml.add_sep_token");
+    read_merges(family);
+    parts_.nfc = family.nfc;
+    if (family.digits_first) parts_.pre_tokenizer.push_back({Kind::kDigits});
+    parts_.pre_tokenizer.push_back({Kind::kPattern, family.pattern});
+    read_special(family);
+    return make_pipeline_tokenizer(std::move(parts_));
+  }
+
+ private:
+  Family read_family() const {
+    const std::optional<std::string> pre = metadata_.string("tokenizer.ggml.pre");
+    std::string known;
+    for (const Family& family : kFamilies) {
+      if (pre && family.name == *pre) return family;
+      known += (known.empty() ? "" : ", ") + std::string(family.name);
+    }
+    fail(ErrorCode::kUnsupportedFeature,
+         "{}: tokenizer.ggml.pre is {}, which does not say how text is split; known: {}", file_,
+         pre ? "'" + printable(*pre) + "'" : "absent", known);
+  }
+
+  void read_tokens() {
+    const std::vector<std::string>& tokens = metadata_.require_strings("tokenizer.ggml.tokens");
+    if (tokens.empty()) fail(ErrorCode::kBadTokenizer, "{}: tokenizer.ggml.tokens is empty", file_);
+    if (static_cast<int64_t>(tokens.size()) > Vocabulary::kMaxIds) {
+      fail(ErrorCode::kTooLarge, "{}: tokenizer.ggml.tokens has {} tokens, at most {} are possible", file_,
+           tokens.size(), Vocabulary::kMaxIds);
+    }
+    const std::optional<std::vector<int64_t>> types = metadata_.integers("tokenizer.ggml.token_type");
+    if (types && types->size() != tokens.size()) {
+      fail(ErrorCode::kBadTokenizer, "{}: tokenizer.ggml.token_type has {} entries for {} tokens", file_, types->size(),
+           tokens.size());
+    }
+    size_t bytes = 0;
+    for (const std::string& token : tokens) bytes += token.size();
+    if (bytes > kMaxBytes)
+      fail(ErrorCode::kTooLarge, "{}: tokenizer.ggml.tokens has {} bytes, the cap is {}", file_, bytes, kMaxBytes);
+    parts_.vocabulary = std::make_unique<Vocabulary>();
+    parts_.vocabulary->reserve(tokens.size(), bytes);
+    parts_.unprintable.assign(tokens.size(), false);
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      const int64_t type = types ? (*types)[i] : kNormal;
+      if (type < kNormal || type > kByte) {
+        fail(ErrorCode::kBadTokenizer, "{}: tokenizer.ggml.token_type of token {} is {}, legal are 1 to 6", file_, i,
+             type);
+      }
+      if (tokens[i].empty()) fail(ErrorCode::kBadTokenizer, "{}: token {} of tokenizer.ggml.tokens is empty", file_, i);
+      const auto id = static_cast<int32_t>(i);
+      if (!parts_.vocabulary->add(id, tokens[i])) {
+        fail(ErrorCode::kBadTokenizer, "{}: token {} of tokenizer.ggml.tokens, '{}', stands at {} already", file_, i,
+             printable(tokens[i]), parts_.vocabulary->find(tokens[i]));
+      }
+      if (type == kUnused) parts_.unprintable[i] = true;
+      if (type == kUnknown || type == kControl || type == kUserDefined) {
+        parts_.added.push_back({.id = TokenId{id}, .content = tokens[i], .special = type != kUserDefined});
+      }
+    }
+  }
+
+  /// These make no sense for byte-level merges; obeying them is not implemented, ignoring them would be silent.
+  void refuse(std::string_view key) const {
+    if (metadata_.boolean(key).value_or(false)) {
+      fail(ErrorCode::kUnsupportedFeature, "{}: {} is true, which is unknown for byte-level merges", file_, key);
+    }
+  }
+
+  void read_merges(const Family& family) {
+    const std::vector<std::string>& merges = metadata_.require_strings("tokenizer.ggml.merges");
+    parts_.model =
+        std::make_unique<ByteBpe>(*parts_.vocabulary, ByteBpe::Options{.ignore_merges = family.ignore_merges});
+    parts_.model->reserve(merges.size());
+    for (size_t i = 0; i < merges.size(); ++i) {
+      const std::string_view merge = merges[i];
+      const size_t space = merge.find(' ');
+      if (space == 0 || space == std::string_view::npos || space + 1 == merge.size() ||
+          merge.find(' ', space + 1) != std::string_view::npos) {
+        fail(ErrorCode::kBadTokenizer, "{}: tokenizer.ggml.merges[{}] is '{}', not two parts with a space between",
+             file_, i, printable(merge));
+      }
+      if (parts_.model->add_merge(merge.substr(0, space), merge.substr(space + 1)) != ByteBpe::MergeFault::kNone) {
+        fail(ErrorCode::kBadTokenizer,
+             "{}: tokenizer.ggml.merges[{}] is '{}', but its parts and their product are not all tokens", file_, i,
+             printable(merge));
+      }
+    }
+  }
+
+  void read_special(const Family& family) {
+    const auto id_of = [&](std::string_view name) -> std::optional<TokenId> {
+      const std::string key = "tokenizer.ggml." + std::string(name) + "_token_id";
+      const std::optional<int64_t> id = metadata_.integer(key);
+      if (!id) return std::nullopt;
+      if (*id < 0 || *id >= parts_.vocabulary->size()) {
+        fail(ErrorCode::kBadTokenizer, "{}: {} is {}, ids are 0 to {}", file_, key, *id, parts_.vocabulary->size() - 1);
+      }
+      return TokenId{static_cast<int32_t>(*id)};
+    };
+    // The format's own spelling is "seperator"; both occur.
+    static constexpr std::array<std::array<std::string_view, 2>, 8> kNames = {{{"bos", "bos_token"},
+                                                                               {"eos", "eos_token"},
+                                                                               {"unknown", "unk_token"},
+                                                                               {"seperator", "sep_token"},
+                                                                               {"separator", "sep_token"},
+                                                                               {"padding", "pad_token"},
+                                                                               {"cls", "cls_token"},
+                                                                               {"mask", "mask_token"}}};
+    for (const auto& [gguf_name, name] : kNames) {
+      if (const std::optional<TokenId> id = id_of(gguf_name)) {
+        parts_.special_token_strings.emplace_back(name, parts_.vocabulary->spelling(to_int(*id)));
+      }
+    }
+    parts_.bos = id_of("bos");
+    parts_.eos = id_of("eos");
+    const std::optional<bool> add_bos = metadata_.boolean("tokenizer.ggml.add_bos_token");
+    const std::optional<bool> add_eos = metadata_.boolean("tokenizer.ggml.add_eos_token");
+    const auto need = [&](std::string_view name, std::optional<TokenId> id) {
+      if (!id)
+        fail(ErrorCode::kBadTokenizer, "{}: add_{}_token is true, but tokenizer.ggml.{}_token_id is absent", file_,
+             name, name);
+      return *id;
+    };
+    if (add_bos.value_or(false)) parts_.front = {need("bos", parts_.bos)};
+    if (!add_bos && family.adds_bos && parts_.bos) parts_.front = {*parts_.bos};
+    if (add_eos.value_or(false)) parts_.back = {need("eos", parts_.eos)};
+  }
+
+  static constexpr size_t kMaxBytes = size_t{1} << 30;
+  const GgufMetadata& metadata_;
+  const std::string& file_;
+  TokenizerParts parts_;
+};
+
+}  // namespace
+
+std::unique_ptr<Tokenizer> load_gguf_tokenizer(const GgufMetadata& metadata) { return Loader(metadata).load(); }
+
+}  // namespace duet

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "text/jinja/runtime.h"
+
+namespace duet::jinja {
+
+struct UrlizeOptions {
+  std::optional<int64_t> trim_limit;  // characters of a link that are shown
+  std::string rel;
+  std::string target;
+  std::vector<std::string> extra_schemes;
+};
+
+/// Makes links of what looks like a web or mail address in an escaped text (the filter urlize).
+std::string urlize(Runtime& runtime, std::string_view escaped, const UrlizeOptions& options);
+/// "scheme:", "scheme:/" or "scheme://"
+bool is_uri_scheme(std::string_view text);
+
+}  // namespace duet::jinja

@@ -1,0 +1,64 @@
+#include "tests/model_golden.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace duet::test {
+
+std::unique_ptr<TestModel> load_model(const std::filesystem::path& path, Runtime& runtime, std::string_view backend) {
+  auto model = std::make_unique<TestModel>();
+  model->checkpoint = Checkpoint::open(path, {.config = true, .weights = true});
+  model->description = describe_model(model->checkpoint);
+  model->decoder = Decoder::load(runtime.backend(backend), model->checkpoint, model->description);
+  return model;
+}
+
+std::vector<std::vector<TokenId>> read_prompts(const std::filesystem::path& ids_file) {
+  const Json json = parse_json(read_text_file(ids_file, 1 << 20), ids_file.filename().string());
+  const Json& list = json.is_object() ? *json.find("prompts") : json;
+  std::vector<std::vector<TokenId>> prompts;
+  for (const Json& prompt : list.array()) {
+    prompts.emplace_back();
+    for (const Json& id : prompt.array()) prompts.back().push_back(TokenId{static_cast<int32_t>(id.integer())});
+  }
+  return prompts;
+}
+
+Scores score_all(Engine& engine, const std::vector<std::vector<TokenId>>& prompts, bool with_hidden) {
+  Scores scores;
+  const auto hidden = [&](int64_t index, int64_t, int64_t, std::span<const float> values) {
+    if (static_cast<int64_t>(scores.hidden.size()) <= index) scores.hidden.resize(static_cast<size_t>(index) + 1);
+    auto& all = scores.hidden[static_cast<size_t>(index)];
+    all.insert(all.end(), values.begin(), values.end());
+  };
+  for (const auto& prompt : prompts) {
+    engine.score(
+        prompt,
+        [&](int64_t, int64_t, std::span<const float> logits) { scores.logits.insert(scores.logits.end(), logits.begin(), logits.end()); },
+        with_hidden ? HiddenRowSink(hidden) : HiddenRowSink());
+  }
+  return scores;
+}
+
+std::vector<TokenId> greedy(Engine& engine, const std::vector<TokenId>& prompt, int64_t count) {
+  Request request;
+  request.prompt = prompt;
+  request.max_new_tokens = count;
+  engine.submit(request);
+  std::vector<TokenId> ids;
+  while (!engine.idle()) {
+    for (const EngineEvent& event : engine.step()) {
+      if (const auto* chosen = std::get_if<TokenChosen>(&event)) ids.push_back(chosen->id);
+      if (const auto* failed = std::get_if<RequestFailed>(&event)) throw failed->error;
+    }
+  }
+  return ids;
+}
+
+size_t decided_steps(std::span<const float> margins, double least_margin) {
+  return static_cast<size_t>(std::find_if(margins.begin(), margins.end(), [&](float m) { return !(static_cast<double>(m) > least_margin); }) -
+                             margins.begin());
+}
+
+}  // namespace duet::test

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backend/runtime.h"
+#include "base/ids.h"
+#include "base/json.h"
+#include "engine/engine.h"
+#include "formats/checkpoint.h"
+#include "model/decoder.h"
+#include "model/registry.h"
+
+namespace duet::test {
+
+/// A model opened the way that the commands do it, on one backend.
+struct TestModel {
+  Checkpoint checkpoint;
+  ModelDescription description;
+  std::shared_ptr<const Decoder> decoder;
+};
+std::unique_ptr<TestModel> load_model(const std::filesystem::path& path, Runtime& runtime, std::string_view backend);
+
+/// [[1, 2], [3]] or the member "prompts" of an object.
+std::vector<std::vector<TokenId>> read_prompts(const std::filesystem::path& ids_file);
+
+/// What score() gives for a list of prompts, rows of all prompts concatenated.
+struct Scores {
+  std::vector<float> logits;                // [T, V]
+  std::vector<std::vector<float>> hidden;   // [L + 2][T, C], the last one after the final norm
+};
+Scores score_all(Engine& engine, const std::vector<std::vector<TokenId>>& prompts, bool with_hidden);
+
+/// `count` greedy tokens after a prompt, end tokens ignored.
+std::vector<TokenId> greedy(Engine& engine, const std::vector<TokenId>& prompt, int64_t count);
+
+/// How many leading steps of a golden greedy text decide: up to the first margin that is not above `least_margin`.
+size_t decided_steps(std::span<const float> margins, double least_margin);
+
+}  // namespace duet::test

@@ -1,0 +1,230 @@
+#!/usr/bin/env python3
+"""run, chat and logits from outside: what they print, their errors and exit statuses, and that failures leave no file.
+
+usage: commands_outside.py DUET GOLDEN_FOLDER [MODEL]
+
+With MODEL, what needs a real model of the store; exit status 77 (skipped), saying why, when it is not there.
+"""
+import glob
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import golden_safetensors
+
+SKIPPED = 77
+
+
+class Commands:
+    def __init__(self, duet, folder):
+        self.duet = duet
+        self.folder = folder
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def write(self, name, value):
+        with open(self.path(name), "w", encoding="utf-8") as file:
+            file.write(value if isinstance(value, str) else json.dumps(value))
+        return self.path(name)
+
+    def start(self, *arguments, **options):
+        options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        # A test started in the background may have Ctrl-C ignored, and what is ignored stays so.
+        ready = options.pop("preexec", lambda: None)
+        return subprocess.Popen([self.duet, *arguments], preexec_fn=lambda: (signal.signal(signal.SIGINT, signal.SIG_DFL), ready()),
+                                **options)
+
+    def run(self, *arguments, text=None, status=0, **options):
+        """What it prints, standard output and standard error."""
+        if text is not None:
+            options["stdin"] = subprocess.PIPE
+        process = self.start(*arguments, **options)
+        out, err = process.communicate(None if text is None else text.encode(), timeout=300)
+        out, err = (b"" if part is None else part for part in (out, err))
+        assert process.returncode == status, f"{arguments} ended with {process.returncode}, not {status}: {out[-500:]!r} {err!r}"
+        return out.decode(), err.decode()
+
+    def fails(self, code, *arguments, words=(), status=1, **options):
+        """That it fails with one JSON line of this code and these words in its message, on standard error."""
+        _, err = self.run(*arguments, "--json", status=status, **options)
+        lines = err.strip().splitlines()
+        assert len(lines) == 1, f"{arguments}: {err!r} is not one line"
+        error = json.loads(lines[0])["error"]
+        assert error["code"] == code, f"{arguments}: {error}, expected {code}"
+        for word in words:
+            assert word in error["message"] + error["hint"], f"{arguments}: {word!r} is not in {error}"
+
+
+def check_logits(commands, golden):
+    model = os.path.join(golden, "gguf", "llama32-tied.bf16.gguf")
+    ids = commands.write("ids.json", [[1, 2, 3], [4, 5]])
+    out = commands.path("o.safetensors")
+    base = ["logits", model, "--out", out, "--threads", "2"]
+
+    commands.run(*base, "--ids-file", ids, "--hidden", "--greedy", "3")
+    whole = golden_safetensors.read(out)
+    vocabulary = whole["logits"][0][1]
+    assert whole["logits"][0] == [5, vocabulary] and whole["greedy_ids"][0] == [2, 3], whole.keys()
+    assert whole["hidden.0"][0] == whole["hidden.norm"][0] and whole["hidden.0"][0][0] == 5
+    os.remove(out)
+
+    rows = commands.write("rows.json", [[1, 0], [0, 2]])
+    prompts = commands.write("prompts.json", {"prompts": [[1, 2, 3], [4, 5]], "note": "unknown keys do no harm"})
+    commands.run(*base, "--ids-file", prompts, "--rows", rows)
+    logits = whole["logits"][1]
+    expected = logits[3 * vocabulary:4 * vocabulary] + logits[2 * vocabulary:3 * vocabulary]
+    assert golden_safetensors.read(out)["logits"] == ([2, vocabulary], expected), "rows differ"
+    os.remove(out)
+    commands.run(*base, "--ids-file", ids, "--backend", "ref")
+    assert golden_safetensors.read(out)["logits"][0] == [5, vocabulary]
+    os.remove(out)
+
+    def refused(code, *arguments, **options):
+        commands.fails(code, *arguments, **options)
+        left = glob.glob(commands.path("*safetensors*"))
+        assert not left, f"{arguments} left {left}"
+
+    for code, text, words in [
+            ("bad_value", [[1], []], ["prompt 1", "empty"]), ("bad_value", [], ["no prompt"]),
+            ("bad_value", [[1, vocabulary]], ["prompt 0", str(vocabulary), str(vocabulary - 1)]), ("bad_value", [[-1]], ["-1"]),
+            ("bad_type", [["1"]], ["string"]), ("bad_type", [[1.5]], ["id 0 of prompt 0"]), ("bad_type", [[None]], ["null"]),
+            ("missing_key", {"ids": [[1]]}, ["prompts"]), ("bad_json", "[[1,]]", ["bad.json"]),
+            ("context_overflow", [[1] * 1000000], ["1000000"])]:
+        refused(code, *base, "--ids-file", commands.write("bad.json", text), words=words)
+    refused("bad_value", *base, "--ids-file", ids, "--rows", commands.write("bad.json", [[0, 3]]), words=["3", "0 to 2"])
+    refused("not_found", *base, "--ids-file", commands.path("absent.json"), words=["absent.json"])
+    refused("unsupported_feature", *base, "--ids-file", ids, "--activations", "native", words=["native"])
+    refused("not_found", "logits", model, "--ids-file", ids, "--out", commands.path("absent/o.safetensors"), words=["absent"])
+    refused("io_error", "logits", model, "--ids-file", ids, "--out", commands.folder, words=["folder"])
+    refused("usage_error", *base, status=2, words=["--ids-file"])
+    refused("usage_error", *base, "--ids-file", ids, "--backend", "gpu", status=2, words=["gpu"])
+    refused("usage_error", *base, "--ids-file", ids, "--greedy", "0", status=2, words=["greedy"])
+    refused("context_overflow", *base, "--ids-file", ids, "--greedy", "1000000", words=["1000000"])
+
+    def small_files():  # a full disk, as far as one can be had without being root
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+    refused("io_error", *base, "--ids-file", ids, words=["o.safetensors", "large"], preexec=small_files, restore_signals=False)
+
+    long_work = commands.write("long.json", [[1, 2, 3, 4]] * 2000)
+    process = commands.start(*base, "--ids-file", long_work, "--greedy", "60", "--backend", "ref")
+    deadline = time.monotonic() + 60
+    while not glob.glob(commands.path("*safetensors*")):
+        assert process.poll() is None and time.monotonic() < deadline, "the work did not begin"
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, f"interrupted, it ended with {process.returncode}"
+    assert err == b"duet: error: interrupted [cancelled]\n", err
+    assert not glob.glob(commands.path("*safetensors*")), "an interrupted command left a file"
+    print("logits: output, rows, errors, full disk and Ctrl-C are right")
+
+
+def check_errors_without_model(commands, golden):
+    bare = os.path.join(golden, "gguf", "llama32-tied.bf16.gguf")
+    commands.fails("not_found", "run", bare, "x", words=["llama32-tied.bf16.gguf"])
+    commands.fails("not_found", "run", "smollm3-135m", "x", words=["smollm2-135m"])
+    commands.fails("not_found", "run", commands.path("absent.gguf"), "x", words=["absent.gguf"])
+    commands.fails("usage_error", "run", status=2, words=["model"])
+    commands.fails("usage_error", "run", bare, "x", "--temperature", "nan", status=2, words=["nan"])
+    commands.fails("usage_error", "run", bare, "x", "--top-p", "0", status=2, words=["above 0"])
+    commands.fails("usage_error", "run", bare, "x", "--raw", "--system", "y", status=2, words=["--system"])
+    commands.fails("usage_error", "run", bare, "--no-such-option", status=2, words=["no-such-option"])
+    _, err = commands.run("chat", "smollm3-135m", status=1)
+    assert err.startswith("duet: error: ") and "smollm2-135m" in err, err
+    for command in ("run", "chat", "logits"):
+        out, _ = commands.run(command, "--help")
+        assert "Examples:" in out and out.count(f"duet {command}") >= 2, out
+    print("errors without a model are right")
+
+
+def check_run(commands, model):
+    def events(*arguments, **options):
+        out, _ = commands.run("run", model, "--json", *arguments, **options)
+        return [json.loads(line) for line in out.splitlines()]
+
+    out, _ = commands.run("run", model, "What is the capital of France?")
+    assert out == "The capital of France is Paris.\n", out
+    out, _ = commands.run("run", model, "--stop", "of France", text="What is the capital of France?\n")
+    assert out == "The capital \n", out
+    combined = events("What is the capital", "-n", "1", text="of France?\n")[-1]
+    one_text = events("-", "-n", "1", text="What is the capital\n\nof France?")[-1]
+    assert combined["prompt_tokens"] == one_text["prompt_tokens"] and combined["ids"] == one_text["ids"]
+    plain = events("hello", "-n", "1")[-1]["prompt_tokens"]
+    spelled = events("hello<|im_end|>", "-n", "1")[-1]["prompt_tokens"]
+    assert spelled > plain + 2, "text of a user became a special token"
+    raw = events("hello<|im_end|>", "-n", "1", "--raw")[-1]["prompt_tokens"]
+    assert raw == 2, f"{raw} tokens: --raw reads special tokens"
+    sampled = [events("Tell me a story.", "-n", "12", "--temperature", "1", "--seed", seed)[-1]["ids"] for seed in ("3", "3", "4")]
+    assert sampled[0] == sampled[1] != sampled[2], "the seed decides"
+    last = events("Count to ten.", "-n", "5")[-1]
+    assert (last["reason"], last["new_tokens"], len(last["ids"])) == ("length", 5, 5) and last["tok_per_s"] > 0, last
+    commands.fails("context_overflow", "run", model, "word " * 100, "--ctx", "64", words=["64"])
+    commands.fails("usage_error", "run", model, "", status=2, words=["empty"])
+    _, err = commands.run("run", model, "Say a long story.", "--ctx", "64", text=None)
+    assert "context of 64 tokens is full" in err, err
+    with open("/dev/full", "wb") as full:
+        commands.fails("io_error", "run", model, "hello", words=["standard output"], stdout=full)
+    process = commands.start("run", model, "--json", "Tell me a very long story.", "--temperature", "1", "--seed", "1")
+    process.stdout.readline()
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and json.loads(err)["error"]["code"] == "cancelled", (process.returncode, err)
+    assert json.loads(out.splitlines()[-1])["reason"] == "cancelled", out
+    print("run: prompts, stops, seeds, errors and Ctrl-C are right")
+
+
+def check_piped_chat(commands, model):
+    greedy = ["chat", model, "--temperature", "0"]
+    out, err = commands.run(*greedy, text="What is the capital of France?\n")
+    assert (out, err) == ("The capital of France is Paris.\n", ""), (out, err)
+    out, _ = commands.run(*greedy, text="What is the capital of France?\n\n/clear\nWhat is the capital of France?")
+    assert out == "The capital of France is Paris.\n" * 2, out
+    out, _ = commands.run(*greedy, text='"""\nWhat is the capital\nof France?\n"""\n')
+    assert "Paris" in out, out
+    saved = commands.path("chat.json")
+    commands.run(*greedy, text=f"/system You are a terse assistant.\nWhat is the capital of France?\n/save {saved}\n")
+    with open(saved, encoding="utf-8") as file:
+        roles = [message["role"] for message in json.load(file)["messages"]]
+    assert roles == ["system", "user", "assistant"], roles
+    commands.run(*greedy, "-n", "4", text=f"/load {saved}\n/regen\nAnd of Spain?\n/save {saved}\n")
+    with open(saved, encoding="utf-8") as file:
+        assert len(json.load(file)["messages"]) == 5
+    _, err = commands.run(*greedy, text=f"/save {saved}\n", status=2)
+    assert "is there already" in err, err
+    _, err = commands.run(*greedy, text="/nonsense\n", status=2)
+    assert "/nonsense" in err, err
+    _, err = commands.run(*greedy, "--ctx", "48", text="word " * 60 + "\n", status=1)
+    assert "context_overflow" in err, err
+    commands.run(*greedy, text="")
+    print("chat from a pipe: answers, commands and errors are right")
+
+
+def main():
+    duet, golden, *model = sys.argv[1:]
+    with tempfile.TemporaryDirectory(prefix="duet_outside.") as folder:
+        commands = Commands(duet, folder)
+        if not model:
+            check_errors_without_model(commands, golden)
+            check_logits(commands, golden)
+            return 0
+        probe = subprocess.run([duet, "run", model[0], "--json", "-n", "1", "x"], stdin=subprocess.DEVNULL, capture_output=True,
+                               timeout=600, check=False)
+        if b'"not_found"' in probe.stderr:
+            print(f"SKIPPED: {model[0]} is not in the store: ./test fetches it")
+            return SKIPPED
+        check_run(commands, model[0])
+        check_piped_chat(commands, model[0])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
