@@ -42,9 +42,11 @@ void chat(const ChatArguments& arguments) {
 void add_chat_command(CLI::App& app, CommandState&) {
   CLI::App* command = app.add_subcommand("chat", "talk with a model");
   const auto arguments = std::make_shared<ChatArguments>();
-  command->add_option("model", arguments->model,
-                      "a name (duet list), a GGUF file, or a Hugging Face folder; default: the catalogue's default, which is\n"
-                      "fetched once, saying so, when it is not here")
+  command
+      ->add_option(
+          "model", arguments->model,
+          "a name (duet list), a GGUF file, or a Hugging Face folder; default: the catalogue's default, which is\n"
+          "fetched once, saying so, when it is not here")
       ->type_name("MODEL");
   command->add_option("--system", arguments->system, "the system message")->type_name("TEXT");
   command->add_flag("--no-history", arguments->no_history, "neither read nor write the history of typed lines");

@@ -6,8 +6,8 @@
 #include "apps/generation_options.h"
 #include "apps/model_session.h"
 #include "base/file.h"
-#include "engine/logit_dump.h"
 #include "chat/loaded_model.h"
+#include "engine/logit_dump.h"
 #include "hub/resolve.h"
 #include "model/decoder.h"
 #include "terminal/interrupt.h"
@@ -38,7 +38,8 @@ void logits(LogitsArguments& arguments, bool json) {
   job.rows = arguments.rows_file.empty() ? all_rows(job.prompts)
                                          : read_rows(read_json(arguments.rows_file), arguments.rows_file, job.prompts);
   LogitDump dump(job, spec, arguments.out);
-  Engine engine(model.decoder(runtime.backend(arguments.session.backend), [](int64_t, int64_t) { throw_if_interrupted(); }));
+  Engine engine(
+      model.decoder(runtime.backend(arguments.session.backend), [](int64_t, int64_t) { throw_if_interrupted(); }));
   dump.run(engine, throw_if_interrupted);
   if (json) {
     const Json::Object object{{"out", arguments.out},
@@ -62,7 +63,9 @@ void add_logits_command(CLI::App& app, CommandState& state) {
       ->type_name("FILE");
   command->add_option("--out", arguments->out, "the safetensors file to write")->required()->type_name("FILE");
   command->add_flag("--hidden", arguments->job.hidden, "also the residual stream: hidden.0, hidden.1 ..., hidden.norm");
-  command->add_option("--greedy", arguments->job.greedy_tokens, "also the N likeliest next ids, one after the other: greedy_ids")
+  command
+      ->add_option("--greedy", arguments->job.greedy_tokens,
+                   "also the N likeliest next ids, one after the other: greedy_ids")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 31))
       ->type_name("N");
   command->add_option("--rows", arguments->rows_file, "JSON: only these rows, [[prompt, position], ...], in this order")

@@ -29,7 +29,8 @@ struct RunArguments {
 std::string read_prompt(const RunArguments& arguments) {
   const bool from_input = !arguments.prompt_given || arguments.prompt == "-";
   if (from_input && !arguments.prompt_given && ::isatty(STDIN_FILENO) == 1) {
-    throw Error(ErrorCode::kUsageError, "run needs a prompt", "duet run MODEL \"prompt\", or put the prompt into standard input");
+    throw Error(ErrorCode::kUsageError, "run needs a prompt",
+                "duet run MODEL \"prompt\", or put the prompt into standard input");
   }
   std::string input;
   if (from_input || standard_input_is_piped()) input = read_standard_input(kMaxPromptBytes);
@@ -108,7 +109,8 @@ class RunPrinter {
 
 void run(const RunArguments& arguments, bool json) {
   if (arguments.raw && !arguments.system.empty()) {
-    throw Error(ErrorCode::kUsageError, "--system does not go with --raw", "a raw prompt is given to the model as it is");
+    throw Error(ErrorCode::kUsageError, "--system does not go with --raw",
+                "a raw prompt is given to the model as it is");
   }
   check_activations(arguments.session.activations);
   watch_interrupts();
@@ -128,10 +130,12 @@ void run(const RunArguments& arguments, bool json) {
   request.max_new_tokens = arguments.sampling.max_new_tokens;
   request.stop_strings = arguments.sampling.stop_strings;
   RunPrinter printer(json, request.sampling.seed);
-  session->generate(std::move(request), interrupt_requested(), [&](const ChatEvent& event) { std::visit(printer, event); });
+  session->generate(std::move(request), interrupt_requested(),
+                    [&](const ChatEvent& event) { std::visit(printer, event); });
   printer.check();
   if (printer.reason() == FinishReason::kContext) {
-    fmt::print(stderr, "duet: note: the answer ends here because the context of {} tokens is full\n", session->context_tokens());
+    fmt::print(stderr, "duet: note: the answer ends here because the context of {} tokens is full\n",
+               session->context_tokens());
   }
 }
 
@@ -143,8 +147,9 @@ void add_run_command(CLI::App& app, CommandState& state) {
   command->add_option("model", arguments->model, "a name (duet list), a GGUF file, or a Hugging Face folder")
       ->required()
       ->type_name("MODEL");
-  CLI::Option* prompt = command->add_option("prompt", arguments->prompt, "the prompt; absent or -: read from standard input")
-                            ->type_name("PROMPT");
+  CLI::Option* prompt =
+      command->add_option("prompt", arguments->prompt, "the prompt; absent or -: read from standard input")
+          ->type_name("PROMPT");
   command->add_option("--system", arguments->system, "the system message")->type_name("TEXT");
   command->add_flag("--raw", arguments->raw,
                     "no chat template: the prompt is given to the model as it is, special tokens in it are recognised");

@@ -37,10 +37,12 @@ class TemplateSource {
     if (name == "-") return;
     path_ = name;
     const std::string extension = path_.extension().string();
-    if (std::filesystem::is_regular_file(path_) && (extension == ".jinja" || extension == ".j2" || extension == ".json")) {
+    if (std::filesystem::is_regular_file(path_) &&
+        (extension == ".jinja" || extension == ".j2" || extension == ".json")) {
       file_ = true;
       if (extension == ".json") {
-        special_tokens_ = special_tokens_of_config(parse_json(read_text_file(path_, kMaxMessagesBytes), path_.filename().string(), kRecordLimits));
+        special_tokens_ = special_tokens_of_config(
+            parse_json(read_text_file(path_, kMaxMessagesBytes), path_.filename().string(), kRecordLimits));
       }
       return;
     }
@@ -49,7 +51,8 @@ class TemplateSource {
 
   /// Loaded on first use: a template that does not parse is an error of each record that needs it.
   const ChatTemplate& get(bool with_tools) {
-    if (path_.empty()) fail(ErrorCode::kUsageError, "the record has no template, and '-' stands in the place of a model or file");
+    if (path_.empty())
+      fail(ErrorCode::kUsageError, "the record has no template, and '-' stands in the place of a model or file");
     auto& slot = templates_[with_tools];
     if (!slot) {
       if (file_) {
@@ -76,7 +79,8 @@ class TemplateSource {
     }
     const auto path = checkpoint_->folder_file("tokenizer_config.json");
     if (!path) return {};
-    return special_tokens_of_config(parse_json(read_text_file(*path, kMaxMessagesBytes), "tokenizer_config.json", kRecordLimits));
+    return special_tokens_of_config(
+        parse_json(read_text_file(*path, kMaxMessagesBytes), "tokenizer_config.json", kRecordLimits));
   }
 
   std::filesystem::path path_;
@@ -94,12 +98,14 @@ const Json* member(const Json& record, std::string_view key) {
 std::optional<std::string> time_of(const Json& record) {
   const Json* now = member(record, "now");
   if (now == nullptr) return std::nullopt;
-  if (!now->is_string()) fail(ErrorCode::kBadValue, "now is of kind {}; local ISO time as a string is wanted", now->kind_name());
+  if (!now->is_string())
+    fail(ErrorCode::kBadValue, "now is of kind {}; local ISO time as a string is wanted", now->kind_name());
   return now->string();
 }
 
 SpecialTokens tokens_of(const Json& tokens) {
-  if (!tokens.is_object()) fail(ErrorCode::kBadValue, "special_tokens is of kind {}; an object is wanted", tokens.kind_name());
+  if (!tokens.is_object())
+    fail(ErrorCode::kBadValue, "special_tokens is of kind {}; an object is wanted", tokens.kind_name());
   SpecialTokens out;
   for (const auto& [name, value] : tokens.object()) {
     if (value.is_string()) out.emplace_back(name, value.string());
@@ -110,26 +116,31 @@ SpecialTokens tokens_of(const Json& tokens) {
 RenderedText render_record(TemplateSource& source, const Json& record) {
   if (!record.is_object()) fail(ErrorCode::kBadJson, "a record is of kind {}; an object is wanted", record.kind_name());
   const Json* own = member(record, "template");
-  if (own != nullptr && !own->is_string()) fail(ErrorCode::kBadValue, "template is of kind {}; a string is wanted", own->kind_name());
+  if (own != nullptr && !own->is_string())
+    fail(ErrorCode::kBadValue, "template is of kind {}; a string is wanted", own->kind_name());
   if (own != nullptr && record.find("messages") == nullptr) {
     const Json* context = member(record, "context");
     const Json variables = context != nullptr ? *context : Json(Json::Object{});
-    if (!variables.is_object()) fail(ErrorCode::kBadValue, "context is of kind {}; an object is wanted", variables.kind_name());
+    if (!variables.is_object())
+      fail(ErrorCode::kBadValue, "context is of kind {}; an object is wanted", variables.kind_name());
     return ChatTemplate::parse(own->string(), "template").render_context(variables, time_of(record));
   }
   TemplateInput input;
   if (const Json* messages = record.find("messages")) input.messages = *messages;
   if (const Json* tools = member(record, "tools")) input.tools = *tools;
   if (const Json* kwargs = member(record, "kwargs")) {
-    if (!kwargs->is_object()) fail(ErrorCode::kBadValue, "kwargs is of kind {}; an object is wanted", kwargs->kind_name());
+    if (!kwargs->is_object())
+      fail(ErrorCode::kBadValue, "kwargs is of kind {}; an object is wanted", kwargs->kind_name());
     input.kwargs = *kwargs;
   }
-  if (const Json* prompt = record.find("add_generation_prompt"); prompt != nullptr && input.kwargs.find("add_generation_prompt") == nullptr) {
+  if (const Json* prompt = record.find("add_generation_prompt");
+      prompt != nullptr && input.kwargs.find("add_generation_prompt") == nullptr) {
     input.kwargs.object().emplace_back("add_generation_prompt", *prompt);
   }
   input.now = time_of(record);
   const bool with_tools = input.tools.is_array() && !input.tools.array().empty();
-  const std::optional<ChatTemplate> parsed = own != nullptr ? std::optional(ChatTemplate::parse(own->string(), "template")) : std::nullopt;
+  const std::optional<ChatTemplate> parsed =
+      own != nullptr ? std::optional(ChatTemplate::parse(own->string(), "template")) : std::nullopt;
   const ChatTemplate& chosen = parsed ? *parsed : source.get(with_tools);
   const Json* tokens = member(record, "special_tokens");
   input.special_tokens = tokens != nullptr ? tokens_of(*tokens) : source.special_tokens();
@@ -158,11 +169,12 @@ void run_jsonl(TemplateSource& source, CommandState& state) {
     } catch (const TemplateError& error) {
       // A raised message is the template's own answer to its user; the file's name would only blur it.
       const std::string text = error.kind() == TemplateErrorKind::kRaised ? error.detail() : error.message();
-      fmt::print("{{\"error\":{},\"error_kind\":{},\"code\":{}}}\n", json_quote(text), json_quote(template_error_kind_name(error.kind())),
-                 json_quote(error_code_name(error.code())));
+      fmt::print("{{\"error\":{},\"error_kind\":{},\"code\":{}}}\n", json_quote(text),
+                 json_quote(template_error_kind_name(error.kind())), json_quote(error_code_name(error.code())));
       state.exit_status = 1;
     } catch (const Error& error) {
-      fmt::print("{{\"error\":{},\"code\":{}}}\n", json_quote(error.message()), json_quote(error_code_name(error.code())));
+      fmt::print("{{\"error\":{},\"code\":{}}}\n", json_quote(error.message()),
+                 json_quote(error_code_name(error.code())));
       state.exit_status = 1;
     }
     std::fflush(stdout);
@@ -172,7 +184,8 @@ void run_jsonl(TemplateSource& source, CommandState& state) {
 void run_plain(TemplateSource& source, const TemplateOptions& options) {
   TemplateInput input;
   if (!options.messages_file.empty()) {
-    Json json = parse_json(read_text_file(options.messages_file, kMaxMessagesBytes), options.messages_file, kRecordLimits);
+    Json json =
+        parse_json(read_text_file(options.messages_file, kMaxMessagesBytes), options.messages_file, kRecordLimits);
     if (const Json* messages = json.find("messages")) {
       input.messages = *messages;
       if (const Json* tools = json.find("tools")) input.tools = *tools;
@@ -182,7 +195,8 @@ void run_plain(TemplateSource& source, const TemplateOptions& options) {
   } else {
     input.messages = Json::Array{Json(Json::Object{{"role", Json("user")}, {"content", Json(options.text)}})};
   }
-  if (!options.tools_file.empty()) input.tools = parse_json(read_text_file(options.tools_file, kMaxMessagesBytes), options.tools_file, kRecordLimits);
+  if (!options.tools_file.empty())
+    input.tools = parse_json(read_text_file(options.tools_file, kMaxMessagesBytes), options.tools_file, kRecordLimits);
   input.kwargs.object().emplace_back("add_generation_prompt", Json(options.generation_prompt));
   const bool with_tools = input.tools.is_array() && !input.tools.array().empty();
   const ChatTemplate& chosen = source.get(with_tools);
@@ -196,11 +210,16 @@ void add_template_command(CLI::App& app, CommandState& state) {
   CLI::App* command = app.add_subcommand("template", "render a model's chat template");
   auto options = std::make_shared<TemplateOptions>();
   auto jsonl = std::make_shared<bool>(false);
-  command->add_option("MODEL", options->source, "a GGUF file, a model folder, a .jinja file, a tokenizer_config.json, or - with --jsonl")->required();
+  command
+      ->add_option("MODEL", options->source,
+                   "a GGUF file, a model folder, a .jinja file, a tokenizer_config.json, or - with --jsonl")
+      ->required();
   command->add_option("TEXT", options->text, "the message of a user");
-  command->add_option("--messages", options->messages_file, "JSON file: a list of messages, or an object with messages and tools");
+  command->add_option("--messages", options->messages_file,
+                      "JSON file: a list of messages, or an object with messages and tools");
   command->add_option("--tools", options->tools_file, "JSON file: a list of tools");
-  command->add_flag("--generation-prompt,!--no-generation-prompt", options->generation_prompt, "end with the head of the answer");
+  command->add_flag("--generation-prompt,!--no-generation-prompt", options->generation_prompt,
+                    "end with the head of the answer");
   command->add_flag("--jsonl", *jsonl, "read records from standard input, write one line for each");
   command->add_flag("--json", state.json_errors, "print errors as JSON");
   command->footer(

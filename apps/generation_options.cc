@@ -32,13 +32,17 @@ void add_session_options(CLI::App& command, SessionOptions& options, bool contex
       ->check(CLI::IsMember({"f32", "native"}))
       ->type_name("MODE");
   if (!context) return;
-  command.add_option("--ctx", options.context_tokens, "tokens that prompt and answer may have together (default: the model's own)")
+  command
+      .add_option("--ctx", options.context_tokens,
+                  "tokens that prompt and answer may have together (default: the model's own)")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 31))
       ->type_name("N");
 }
 
 void add_sampling_options(CLI::App& command, SamplingOptions& options) {
-  command.add_option("-n,--max-tokens", options.max_new_tokens, "end the answer after N tokens (default: no limit but the context)")
+  command
+      .add_option("-n,--max-tokens", options.max_new_tokens,
+                  "end the answer after N tokens (default: no limit but the context)")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 31))
       ->type_name("N");
   command.add_option("--temperature", options.temperature, "0 = always the likeliest token")
@@ -47,16 +51,19 @@ void add_sampling_options(CLI::App& command, SamplingOptions& options) {
   command.add_option("--top-k", options.top_k, "choose among the K likeliest tokens; 0 = all")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 31))
       ->type_name("K");
-  command.add_option("--top-p", options.top_p, "choose among the likeliest tokens that have P of the probability together")
+  command
+      .add_option("--top-p", options.top_p, "choose among the likeliest tokens that have P of the probability together")
       ->check(number_within(0, 1, false))
       ->type_name("P");
   command.add_option("--min-p", options.min_p, "leave out tokens below P times the likeliest one's probability")
       ->check(number_within(0, 1))
       ->type_name("P");
-  command.add_option("--repeat-penalty", options.repetition_penalty, "above 1: what was said already becomes less likely")
+  command
+      .add_option("--repeat-penalty", options.repetition_penalty, "above 1: what was said already becomes less likely")
       ->check(number_within(0, 100, false))
       ->type_name("R");
-  command.add_option("--seed", options.seed, "the same seed gives the same answer (default: another each time)")->type_name("S");
+  command.add_option("--seed", options.seed, "the same seed gives the same answer (default: another each time)")
+      ->type_name("S");
   command.add_option("--stop", options.stop_strings, "end the answer before this text; may be given more than once")
       ->type_name("TEXT")
       ->allow_extra_args(false);

@@ -39,7 +39,8 @@ int main(int argc, char** argv) {
   CLI::App app{"Duet runs and compares Qwen and Llama models on your own hardware.", "duet"};
   app.require_subcommand(1);
   app.set_version_flag("--version", "duet " DUET_VERSION);
-  app.footer("Examples:\n  duet chat\n  duet run smollm2-135m \"What is the capital of France?\"\n  duet COMMAND --help");
+  app.footer(
+      "Examples:\n  duet chat\n  duet run smollm2-135m \"What is the capital of France?\"\n  duet COMMAND --help");
   duet::add_version_command(app, state);
 #define DUET_ADD(name) duet::add_##name##_command(app, state);
   DUET_COMMANDS(DUET_ADD)
@@ -50,13 +51,16 @@ int main(int argc, char** argv) {
     return state.exit_status;
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    print_error(duet::Error(duet::ErrorCode::kUsageError, error.what(), "duet --help lists the commands and options"), json);
+    print_error(duet::Error(duet::ErrorCode::kUsageError, error.what(), "duet --help lists the commands and options"),
+                json);
     return 2;
   } catch (const duet::Error& error) {
     print_error(error, json);
     return error.exit_status();
   } catch (const std::bad_alloc&) {
-    print_error(duet::Error(duet::ErrorCode::kOutOfMemory, "out of memory", "close other programs or use a smaller model"), json);
+    print_error(
+        duet::Error(duet::ErrorCode::kOutOfMemory, "out of memory", "close other programs or use a smaller model"),
+        json);
     return 1;
   } catch (const std::exception& error) {
     print_error(duet::Error(duet::ErrorCode::kIoError, error.what()), json);

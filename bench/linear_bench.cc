@@ -1,7 +1,8 @@
-// Speed of the CPU backend's linear() per weight type and number of rows, beside what this machine can do at that moment:
+// Speed of the CPU backend's linear() per weight type and number of rows, beside what this machine can do at that
+// moment:
 //   linear_bench [--threads N] [--cpu LEVEL] [--shape OUTxIN] [--seconds S]
-// GB/s counts packed weight bytes (one row) and is printed beside a streaming read; GMAC/s counts multiplications and is
-// printed beside a loop of independent float32 multiply-adds. Each figure is the best of several rounds.
+// GB/s counts packed weight bytes (one row) and is printed beside a streaming read; GMAC/s counts multiplications and
+// is printed beside a loop of independent float32 multiply-adds. Each figure is the best of several rounds.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -23,9 +24,7 @@
 namespace duet {
 namespace {
 
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 /// Best seconds of one call among calls that fill `budget` seconds.
 double best_seconds(double budget, const std::function<void()>& call) {
@@ -91,8 +90,8 @@ void bench(const Options& options) {
   const auto backend = make_cpu_backend(pool, level.name);
   const double macs = peak_macs(pool, level.kernels, options.seconds);
   const double bytes = peak_bytes(pool, *backend, options.seconds);
-  fmt::print("level {}, {} threads, weight [{},{}]; limits now: {:.1f} GMAC/s, {:.1f} GB/s\n", level.name, pool.threads(),
-             options.out, options.in, macs / 1e9, bytes / 1e9);
+  fmt::print("level {}, {} threads, weight [{},{}]; limits now: {:.1f} GMAC/s, {:.1f} GB/s\n", level.name,
+             pool.threads(), options.out, options.in, macs / 1e9, bytes / 1e9);
   fmt::print("{:6} {:>6} {:>10} {:>8} {:>8} {:>8} {:>8}\n", "type", "rows", "us", "GB/s", "% read", "GMAC/s", "% peak");
   constexpr DType kTypes[] = {DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0, DType::kQ4_K,
                               DType::kQ5_K, DType::kQ6_K, DType::kBF16, DType::kF16,  DType::kF32,  DType::kIQ4_XS};
@@ -111,22 +110,27 @@ void bench(const Options& options) {
                                            fill_blocks(some);
                                          });
                                          for (size_t at = 0; at < out.size(); at += some.size()) {
-                                           std::memcpy(out.data() + at, some.data(), std::min(some.size(), out.size() - at));
+                                           std::memcpy(out.data() + at, some.data(),
+                                                       std::min(some.size(), out.size() - at));
                                          }
                                        }}));
     }
     for (const int64_t rows : {1, 2, 4, 12, 32, 128, 512}) {
       const Buffer x = backend->allocate(rows * in * 4), y = backend->allocate(rows * options.out * 4);
       for (int64_t i = 0; i < rows * in; ++i) reinterpret_cast<float*>(x.data())[i] = static_cast<float>(i % 7) - 3.0f;
-      const Tensor tx = {x.data(), DType::kF32, Shape{rows, in}}, ty = {y.data(), DType::kF32, Shape{rows, options.out}};
+      const Tensor tx = {x.data(), DType::kF32, Shape{rows, in}},
+                   ty = {y.data(), DType::kF32, Shape{rows, options.out}};
       const int64_t used = rows < 32 ? copies : 1;
-      const double seconds = best_seconds(options.seconds, [&] {
-                               for (int64_t i = 0; i < used; ++i) {
-                                 backend->linear(tx, *weights[static_cast<size_t>(i)], {}, Epilogue::kNone, ty);
-                               }
-                             }) /
-                             static_cast<double>(used);
-      const double gbs = static_cast<double>(weights[0]->bytes()) / seconds, rate = static_cast<double>(rows * options.out * in) / seconds;
+      const double seconds =
+          best_seconds(options.seconds,
+                       [&] {
+                         for (int64_t i = 0; i < used; ++i) {
+                           backend->linear(tx, *weights[static_cast<size_t>(i)], {}, Epilogue::kNone, ty);
+                         }
+                       }) /
+          static_cast<double>(used);
+      const double gbs = static_cast<double>(weights[0]->bytes()) / seconds,
+                   rate = static_cast<double>(rows * options.out * in) / seconds;
       fmt::print("{:6} {:6} {:10.1f} {:8.2f} {:8.1f} {:8.2f} {:8.1f}\n", info.name, rows, seconds * 1e6, gbs / 1e9,
                  100 * gbs / bytes, rate / 1e9, 100 * rate / macs);
     }

@@ -9,14 +9,16 @@
 
 namespace duet::test {
 
-/// A tokenizer whose ids can be read off a text: bytes are ids 0 to 255, added tokens follow. With `letters` every other id prints
-/// as a letter, so that whatever a model chooses is text.
+/// A tokenizer whose ids can be read off a text: bytes are ids 0 to 255, added tokens follow. With `letters` every
+/// other id prints as a letter, so that whatever a model chooses is text.
 class FakeTokenizer final : public Tokenizer {
  public:
-  explicit FakeTokenizer(const std::vector<std::pair<std::string, bool>>& added = {}, int64_t size = 512, bool letters = false)
+  explicit FakeTokenizer(const std::vector<std::pair<std::string, bool>>& added = {}, int64_t size = 512,
+                         bool letters = false)
       : finder_(tokens(added)), size_(size) {
     for (int64_t id = 0; id < size; ++id) {
-      bytes_.push_back(id < 256 && !letters ? std::string(1, static_cast<char>(id)) : std::string(1, static_cast<char>('a' + id % 26)));
+      bytes_.push_back(id < 256 && !letters ? std::string(1, static_cast<char>(id))
+                                            : std::string(1, static_cast<char>('a' + id % 26)));
     }
     for (const AddedToken& token : finder_.tokens()) bytes_[static_cast<size_t>(to_int(token.id))] = token.content;
   }

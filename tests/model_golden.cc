@@ -35,7 +35,9 @@ Scores score_all(Engine& engine, const std::vector<std::vector<TokenId>>& prompt
   for (const auto& prompt : prompts) {
     engine.score(
         prompt,
-        [&](int64_t, int64_t, std::span<const float> logits) { scores.logits.insert(scores.logits.end(), logits.begin(), logits.end()); },
+        [&](int64_t, int64_t, std::span<const float> logits) {
+          scores.logits.insert(scores.logits.end(), logits.begin(), logits.end());
+        },
         with_hidden ? HiddenRowSink(hidden) : HiddenRowSink());
   }
   return scores;
@@ -57,8 +59,9 @@ std::vector<TokenId> greedy(Engine& engine, const std::vector<TokenId>& prompt, 
 }
 
 size_t decided_steps(std::span<const float> margins, double least_margin) {
-  return static_cast<size_t>(std::find_if(margins.begin(), margins.end(), [&](float m) { return !(static_cast<double>(m) > least_margin); }) -
-                             margins.begin());
+  return static_cast<size_t>(
+      std::find_if(margins.begin(), margins.end(), [&](float m) { return !(static_cast<double>(m) > least_margin); }) -
+      margins.begin());
 }
 
 }  // namespace duet::test

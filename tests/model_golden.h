@@ -29,8 +29,8 @@ std::vector<std::vector<TokenId>> read_prompts(const std::filesystem::path& ids_
 
 /// What score() gives for a list of prompts, rows of all prompts concatenated.
 struct Scores {
-  std::vector<float> logits;                // [T, V]
-  std::vector<std::vector<float>> hidden;   // [L + 2][T, C], the last one after the final norm
+  std::vector<float> logits;               // [T, V]
+  std::vector<std::vector<float>> hidden;  // [L + 2][T, C], the last one after the final norm
 };
 Scores score_all(Engine& engine, const std::vector<std::vector<TokenId>>& prompts, bool with_hidden);
 

@@ -13,8 +13,8 @@ namespace duet::test {
 /// tests/golden/NAME of the checkout.
 std::filesystem::path golden(std::string_view name);
 
-/// NAME under DUET_ASSETS (default ../shared beside the checkout): sets too large for the repository or under a licence that
-/// keeps them out. Empty when the folder is absent: skip with DUET_SKIP_WITHOUT_ASSETS.
+/// NAME under DUET_ASSETS (default ../shared beside the checkout): sets too large for the repository or under a licence
+/// that keeps them out. Empty when the folder is absent: skip with DUET_SKIP_WITHOUT_ASSETS.
 std::filesystem::path assets(std::string_view name);
 
 /// A fresh folder for one test, removed at the end of the program.
@@ -23,15 +23,15 @@ std::filesystem::path temporary_folder();
 }  // namespace duet::test
 
 /// Expects `expression` to throw duet::Error with `expected_code` and a message that contains `word`.
-#define EXPECT_ERROR(expression, expected_code, word)                                                      \
-  do {                                                                                                     \
-    try {                                                                                                  \
-      static_cast<void>(expression);                                                                       \
-      ADD_FAILURE() << "no error thrown by " #expression;                                                  \
-    } catch (const ::duet::Error& caught) {                                                                \
+#define EXPECT_ERROR(expression, expected_code, word)                                                             \
+  do {                                                                                                            \
+    try {                                                                                                         \
+      static_cast<void>(expression);                                                                              \
+      ADD_FAILURE() << "no error thrown by " #expression;                                                         \
+    } catch (const ::duet::Error& caught) {                                                                       \
       EXPECT_EQ(::duet::error_code_name(caught.code()), ::duet::error_code_name(expected_code)) << caught.what(); \
-      EXPECT_NE(std::string_view(caught.what()).find(word), std::string_view::npos) << caught.what();      \
-    }                                                                                                      \
+      EXPECT_NE(std::string_view(caught.what()).find(word), std::string_view::npos) << caught.what();             \
+    }                                                                                                             \
   } while (false)
 
 #define DUET_SKIP_WITHOUT_ASSETS(name) \

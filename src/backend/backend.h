@@ -12,9 +12,9 @@
 namespace duet {
 
 /// One device's implementation of the ops (src/ops has the contracts and checks shapes; only it calls these).
-/// Row law: row t of a result depends on its own inputs and its sequence's state only, in an order of operations fixed by
-/// absolute positions and shapes, never on T, threads or neighbours. Spans of host data are copied before a call returns.
-/// Activations are float32. All are noexcept: arguments were checked.
+/// Row law: row t of a result depends on its own inputs and its sequence's state only, in an order of operations fixed
+/// by absolute positions and shapes, never on T, threads or neighbours. Spans of host data are copied before a call
+/// returns. Activations are float32. All are noexcept: arguments were checked.
 class Backend : public Device {
  public:
   virtual std::string_view name() const = 0;
@@ -27,7 +27,8 @@ class Backend : public Device {
   virtual void linear(Tensor x, const PackedWeight& weight, Tensor bias, Epilogue epilogue, Tensor out) noexcept = 0;
   /// out = x / sqrt(mean(x^2) + eps) * weight per row of n.   x, out [..., n] (may be the same), weight [n]
   virtual void rms_norm(Tensor x, Tensor weight, float eps, Tensor out) noexcept = 0;
-  /// Rotates pairs (i, i + R/2), i < R/2, of each head in place: x' = (a c - b s, b c + a s).   x [T, H, D], cos, sin [T, R/2]
+  /// Rotates pairs (i, i + R/2), i < R/2, of each head in place: x' = (a c - b s, b c + a s).   x [T, H, D], cos, sin
+  /// [T, R/2]
   virtual void rope(Tensor x, Tensor cos, Tensor sin) noexcept = 0;
   /// out = silu(gate) * up.   all [T, F]; out may be gate
   virtual void silu_mul(Tensor gate, Tensor up, Tensor out) noexcept = 0;
@@ -35,7 +36,8 @@ class Backend : public Device {
   virtual void kv_write(Tensor k, Tensor v, const KvView& kv, const RowPlaces& rows) noexcept = 0;
   /// Softmax attention of q [T, H, D] over the keys of each row's sequence up to its own position; query head h reads
   /// kv head h Hk / H. Tiles of P keys anchored at position 0, merged in ascending order.   out [T, H, D]
-  virtual void attention(Tensor q, const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec, Tensor out) noexcept = 0;
+  virtual void attention(Tensor q, const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec,
+                         Tensor out) noexcept = 0;
   /// out[i] = x[rows[i]].   x [T, C], out [N, C]
   virtual void select_rows(Tensor x, std::span<const int32_t> rows, Tensor out) noexcept = 0;
 };

@@ -9,7 +9,8 @@ namespace duet {
 
 class Device;
 
-/// Owns zero-filled device memory, aligned to 64 bytes at least (2 MiB from 4 MiB on). Movable; must not outlive its device.
+/// Owns zero-filled device memory, aligned to 64 bytes at least (2 MiB from 4 MiB on). Movable; must not outlive its
+/// device.
 class Buffer {
  public:
   Buffer() = default;
@@ -34,7 +35,8 @@ class Buffer {
   int64_t bytes_ = 0;
 };
 
-/// Memory of one device. Addresses may be unreadable to the host: only copies cross. Work is queued; sync() waits for it.
+/// Memory of one device. Addresses may be unreadable to the host: only copies cross. Work is queued; sync() waits for
+/// it.
 class Device {
  public:
   virtual ~Device() = default;

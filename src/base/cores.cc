@@ -53,8 +53,8 @@ int64_t quota_v1(const fs::path& group) {
                         to_number(first_line(group / "cpu.cfs_period_us").value_or("")));
 }
 
-/// The smallest quota of `group` (a path below `mount`) and all groups above it. In a container the path may name a group
-/// that is not mounted here: then only the part that exists counts.
+/// The smallest quota of `group` (a path below `mount`) and all groups above it. In a container the path may name a
+/// group that is not mounted here: then only the part that exists counts.
 template <typename Quota>
 int64_t smallest_quota(const fs::path& mount, const fs::path& group, Quota quota) {
   int64_t smallest = quota(mount);

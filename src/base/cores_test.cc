@@ -69,7 +69,8 @@ TEST(Cores, QuotaOfVersion1) {
 TEST(Cores, AContainersGroupIsItsMount) {
   Machine machine;
   machine.file("proc/self/cgroup", "4:cpu:/docker/1f\n");
-  machine.file("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "100000\n").file("sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
+  machine.file("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "100000\n")
+      .file("sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
   EXPECT_EQ(machine.cores({0, 1, 2, 3}), 1);
 }
 

@@ -16,7 +16,8 @@ TEST(Json, KeepsOrderKindsAndDigits) {
 }
 
 TEST(Json, RefusesWhatIsNotJson) {
-  for (const char* text : {"", "{", "{'a':1}", "[1,]", "NaN", "\"\\ud800\"", "\"\xc3\x28\"", "\xef\xbb\xbf{}", "1 2", "01"}) {
+  for (const char* text :
+       {"", "{", "{'a':1}", "[1,]", "NaN", "\"\\ud800\"", "\"\xc3\x28\"", "\xef\xbb\xbf{}", "1 2", "01"}) {
     EXPECT_ERROR(parse_json(text, "name.json"), ErrorCode::kBadJson, "name.json");
   }
   EXPECT_ERROR(parse_json(R"({"a":1,"a":2})", "name.json"), ErrorCode::kBadKey, "'a'");

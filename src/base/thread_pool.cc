@@ -27,11 +27,11 @@ void pause() {
 
 }  // namespace
 
-/// How a loop opens and closes. The caller writes the loop's fields, sets `open`, raises `epoch`. A worker that sees a new
-/// epoch counts itself in `inside`, then looks at `open`: if it is closed, the worker leaves without touching the fields.
-/// The caller closes when no chunk is left and waits for `inside` to fall to 0. Both sides write, then read what the other
-/// wrote (sequentially consistent), so a worker that the caller does not see inside sees the loop closed. A worker that
-/// never woke up in time delays nobody.
+/// How a loop opens and closes. The caller writes the loop's fields, sets `open`, raises `epoch`. A worker that sees a
+/// new epoch counts itself in `inside`, then looks at `open`: if it is closed, the worker leaves without touching the
+/// fields. The caller closes when no chunk is left and waits for `inside` to fall to 0. Both sides write, then read
+/// what the other wrote (sequentially consistent), so a worker that the caller does not see inside sees the loop
+/// closed. A worker that never woke up in time delays nobody.
 struct ThreadPool::State {
   int threads = 1;
   std::vector<std::thread> workers;
@@ -97,8 +97,8 @@ ThreadPool::ThreadPool(int threads) : state_(std::make_unique<State>()) {
     }
   } catch (const std::system_error& error) {
     state_->join();
-    fail(ErrorCode::kOutOfMemory, "threads: the system starts {} of {}: {}", state_->workers.size() + 1, state_->threads,
-         error.what());
+    fail(ErrorCode::kOutOfMemory, "threads: the system starts {} of {}: {}", state_->workers.size() + 1,
+         state_->threads, error.what());
   }
 }
 

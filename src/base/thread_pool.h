@@ -18,9 +18,10 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
   int threads() const;
 
-  /// Calls body(begin, end, worker) over [0, count) in chunks of `grain` (the last one shorter) and returns when all is done.
-  /// worker is in [0, threads()). body must not throw and must not call parallel_for.
-  void parallel_for(int64_t count, int64_t grain, const std::function<void(int64_t begin, int64_t end, int worker)>& body);
+  /// Calls body(begin, end, worker) over [0, count) in chunks of `grain` (the last one shorter) and returns when all is
+  /// done. worker is in [0, threads()). body must not throw and must not call parallel_for.
+  void parallel_for(int64_t count, int64_t grain,
+                    const std::function<void(int64_t begin, int64_t end, int worker)>& body);
 
  private:
   struct State;

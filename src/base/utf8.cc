@@ -7,7 +7,8 @@ Utf8Step decode_utf8(std::string_view text) {
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned first = byte(0);
   if (first < 0x80) return {.code = first, .length = 1, .valid = true};
-  // Second bytes are narrowed where overlong forms, surrogates or codes above U+10FFFF would begin (Unicode, table 3-7).
+  // Second bytes are narrowed where overlong forms, surrogates or codes above U+10FFFF would begin (Unicode, table
+  // 3-7).
   int length = 0;
   unsigned low = 0x80, high = 0xbf;
   char32_t code = 0;

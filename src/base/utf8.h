@@ -6,9 +6,10 @@
 
 namespace duet {
 
-/// One step of decoding: `length` bytes were read (>= 1 unless the text is empty). `valid` is false for a maximal invalid
-/// part, which stands for one U+FFFD (the rule of WHATWG and of Python's errors="replace"); `code` is U+FFFD then.
-/// `incomplete`: the invalid part is a proper prefix of a character and reaches the end of the text, so more bytes may mend it.
+/// One step of decoding: `length` bytes were read (>= 1 unless the text is empty). `valid` is false for a maximal
+/// invalid part, which stands for one U+FFFD (the rule of WHATWG and of Python's errors="replace"); `code` is U+FFFD
+/// then. `incomplete`: the invalid part is a proper prefix of a character and reaches the end of the text, so more
+/// bytes may mend it.
 struct Utf8Step {
   char32_t code = 0xfffd;
   int length = 0;

@@ -38,8 +38,8 @@ std::tm parse_time(const std::string& text) {
     if (result.ec != std::errc() || result.ptr != end) break;
   }
   const bool complete = count == 3 ? text.size() == 10 : count == 5 ? text.size() == 16 : count == 6;
-  if (!complete || fields[1] < 1 || fields[1] > 12 || fields[2] < 1 || fields[2] > 31 || fields[3] > 23 || fields[4] > 59 ||
-      fields[5] > 60) {
+  if (!complete || fields[1] < 1 || fields[1] > 12 || fields[2] < 1 || fields[2] > 31 || fields[3] > 23 ||
+      fields[4] > 59 || fields[5] > 60) {
     fail(ErrorCode::kBadValue, "now: '{}' is no local ISO time such as 2026-03-05T14:07:09", printable(text));
   }
   std::tm time{};
@@ -136,7 +136,8 @@ void add_continue_tag(Json& messages, const Json& wanted) {
 void cut_continue_tag(std::string& text) {
   const size_t tag = text.rfind(kContinueTag.substr(0, kContinueTag.size() - 1));
   if (tag == std::string::npos) {
-    raise_type("continue_final_message is set but the final message does not appear in the chat after applying the template");
+    raise_type(
+        "continue_final_message is set but the final message does not appear in the chat after applying the template");
   }
   const bool whole = std::string_view(text).substr(tag).starts_with(kContinueTag);
   text.resize(tag);
@@ -153,7 +154,8 @@ std::optional<std::string> choose_template(const Json& config, const std::string
   if (found == nullptr || found->is_null()) return std::nullopt;
   if (found->is_string()) return found->string();
   if (!found->is_array()) {
-    fail(ErrorCode::kBadValue, "{}: chat_template is of kind {}; a string or a list of named templates is wanted", file, found->kind_name());
+    fail(ErrorCode::kBadValue, "{}: chat_template is of kind {}; a string or a list of named templates is wanted", file,
+         found->kind_name());
   }
   const Json* chosen = nullptr;
   for (const Json& item : found->array()) {
@@ -171,7 +173,8 @@ std::optional<std::string> choose_template(const Json& config, const std::string
 
 Json read_json(const std::filesystem::path& path, const std::string& name) {
   Json json = parse_json(read_text_file(path, kMaxConfigBytes), name, {.allow_duplicate_keys = true});
-  if (!json.is_object()) fail(ErrorCode::kBadJson, "{}: the top level is of kind {}, an object is wanted", name, json.kind_name());
+  if (!json.is_object())
+    fail(ErrorCode::kBadJson, "{}: the top level is of kind {}, an object is wanted", name, json.kind_name());
   return json;
 }
 
@@ -179,7 +182,8 @@ Json read_json(const std::filesystem::path& path, const std::string& name) {
 
 ChatTemplate ChatTemplate::parse(std::string source, std::string name) {
   if (source.size() > kMaxTemplateBytes) {
-    fail(ErrorCode::kTooLarge, "{}: the template has {} bytes; at most {} are read", name, source.size(), kMaxTemplateBytes);
+    fail(ErrorCode::kTooLarge, "{}: the template has {} bytes; at most {} are read", name, source.size(),
+         kMaxTemplateBytes);
   }
   if (!is_valid_utf8(source)) fail(ErrorCode::kBadString, "{}: the template is not valid UTF-8", name);
   auto state = std::make_shared<State>();
@@ -217,14 +221,16 @@ std::optional<ChatTemplate> ChatTemplate::load(const Checkpoint& checkpoint, boo
   for (const std::string name : {"chat_template.json", "tokenizer_config.json"}) {
     const auto path = checkpoint.folder_file(name);
     if (!path) continue;
-    if (std::optional<std::string> text = choose_template(read_json(*path, name), name, with_tools)) return parse(std::move(*text), name);
+    if (std::optional<std::string> text = choose_template(read_json(*path, name), name, with_tools))
+      return parse(std::move(*text), name);
   }
   return std::nullopt;
 }
 
 std::vector<std::pair<std::string, std::string>> special_tokens_of_config(const Json& config) {
   std::vector<std::pair<std::string, std::string>> out;
-  for (const std::string name : {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"}) {
+  for (const std::string name :
+       {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"}) {
     const Json* value = config.find(name);
     if (value != nullptr && value->is_object()) value = value->find("content");
     if (value != nullptr && value->is_string()) out.emplace_back(name, value->string());

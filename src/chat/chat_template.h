@@ -17,9 +17,9 @@ class Checkpoint;
 /// What a template is rendered with (golden/templates/README.md, "How a template is called").
 struct TemplateInput {
   Json messages = Json::Array{};
-  Json tools;                                            // array or null
-  Json kwargs = Json::Object{};                          // add_generation_prompt, enable_thinking, continue_final_message, ...
-  std::optional<std::string> now;                        // local ISO time for strftime_now; default: the clock
+  Json tools;                      // array or null
+  Json kwargs = Json::Object{};    // add_generation_prompt, enable_thinking, continue_final_message, ...
+  std::optional<std::string> now;  // local ISO time for strftime_now; default: the clock
   std::vector<std::pair<std::string, std::string>> special_tokens;  // {"bos_token", "<s>"}, ...
 };
 

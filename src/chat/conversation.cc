@@ -16,8 +16,8 @@ constexpr std::string_view kSystem = "system", kUser = "user", kAssistant = "ass
 /// Supplementary Private Use Area-A: what no template looks for, trims, or changes the case of.
 constexpr char32_t kPrivateBegin = 0xf0000, kPrivateEnd = 0xffffd;
 
-/// Stand-ins for texts that spell special tokens, while a template moves the text around it. A stand-in is one private-use
-/// character that occurs in no message, then its number in private-use digits, then that character again.
+/// Stand-ins for texts that spell special tokens, while a template moves the text around it. A stand-in is one
+/// private-use character that occurs in no message, then its number in private-use digits, then that character again.
 class StandIns {
  public:
   explicit StandIns(const std::vector<Message>& messages) {
@@ -29,14 +29,15 @@ class StandIns {
         rest.remove_prefix(static_cast<size_t>(step.length));
       }
     }
-    char32_t mark = kPrivateBegin + kDigits;  // the digits themselves may occur in messages: only the mark is looked for
+    char32_t mark =
+        kPrivateBegin + kDigits;  // the digits themselves may occur in messages: only the mark is looked for
     while (used.contains(mark) && mark < kPrivateEnd) ++mark;
     if (used.contains(mark)) fail(ErrorCode::kBadValue, "the messages use every character of a private area");
     append_utf8(mark_, mark);
   }
 
-  /// The text with every added token in it replaced; of an assistant only the special ones, since its template may look for
-  /// others ("</think>").
+  /// The text with every added token in it replaced; of an assistant only the special ones, since its template may look
+  /// for others ("</think>").
   std::string hide(const Message& message, const Tokenizer& tokenizer) {
     const std::string content = replace_invalid_utf8(message.content);
     std::string out;
@@ -66,7 +67,8 @@ class StandIns {
       const size_t end = rendered.find(mark_);
       const size_t index = number(rendered.substr(0, end));
       if (end == std::string_view::npos || index >= hidden_.size()) {
-        fail(ErrorCode::kTemplateError, "the chat template cuts or changes text of a message that spells a special token");
+        fail(ErrorCode::kTemplateError,
+             "the chat template cuts or changes text of a message that spells a special token");
       }
       spans.push_back({out.size(), out.size() + hidden_[index].size()});
       out += hidden_[index];
@@ -129,11 +131,13 @@ Conversation Conversation::from_json(const Json& json, std::string_view name) {
     list = json.find("messages");
     if (list == nullptr) fail(ErrorCode::kMissingKey, "{}: no key 'messages'", name);
   }
-  if (!list->is_array()) fail(ErrorCode::kBadType, "{}: the messages are {}, expected an array", name, list->kind_name());
+  if (!list->is_array())
+    fail(ErrorCode::kBadType, "{}: the messages are {}, expected an array", name, list->kind_name());
   Conversation conversation;
   for (size_t i = 0; i < list->array().size(); ++i) {
     const Json& entry = list->array()[i];
-    if (!entry.is_object()) fail(ErrorCode::kBadType, "{}: message {} is {}, expected an object", name, i, entry.kind_name());
+    if (!entry.is_object())
+      fail(ErrorCode::kBadType, "{}: message {} is {}, expected an object", name, i, entry.kind_name());
     Message message;
     for (const auto& [key, member] : {std::pair{"role", &message.role}, std::pair{"content", &message.content}}) {
       const Json* value = entry.find(key);
@@ -147,7 +151,8 @@ Conversation Conversation::from_json(const Json& json, std::string_view name) {
       fail(ErrorCode::kBadValue, "{}: the role of message {} is '{}', expected system, user or assistant", name, i,
            printable(message.role));
     }
-    if (message.role == kSystem && i != 0) fail(ErrorCode::kBadValue, "{}: message {} is a system message, but not the first", name, i);
+    if (message.role == kSystem && i != 0)
+      fail(ErrorCode::kBadValue, "{}: message {} is a system message, but not the first", name, i);
     conversation.messages_.push_back(std::move(message));
   }
   return conversation;

@@ -42,9 +42,9 @@ class Conversation {
   std::vector<Message> messages_;
 };
 
-/// messages > template > ids, ready for an answer: the template's own special tokens are recognised, and text of a message never
-/// becomes a special token, whatever it spells. Apart from that the ids are those of the rendered text as a whole.
-/// Throws template_error, template_limit.
+/// messages > template > ids, ready for an answer: the template's own special tokens are recognised, and text of a
+/// message never becomes a special token, whatever it spells. Apart from that the ids are those of the rendered text as
+/// a whole. Throws template_error, template_limit.
 std::vector<TokenId> encode_chat(const ChatTemplate& chat_template, const Tokenizer& tokenizer,
                                  const std::vector<Message>& messages);
 

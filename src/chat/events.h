@@ -23,14 +23,14 @@ struct ReasoningDelta {
 /// The answer is complete. The last event of a request, unless that is Failed.
 struct Finished {
   FinishReason reason = FinishReason::kStop;
-  std::string stop_string;       // the one that ended the answer, if one did (reason is kStop then)
-  std::vector<TokenId> ids;      // of the answer, without the end token
+  std::string stop_string;   // the one that ended the answer, if one did (reason is kStop then)
+  std::vector<TokenId> ids;  // of the answer, without the end token
   int64_t prompt_tokens = 0;
-  int64_t reused_tokens = 0;     // of the prompt, not computed again
-  int64_t new_tokens = 0;        // ids.size()
-  double prompt_seconds = 0.0;   // until the first token was chosen
-  double answer_seconds = 0.0;   // from then to the end
-  int64_t answer_steps = 0;      // steps of one token in answer_seconds
+  int64_t reused_tokens = 0;    // of the prompt, not computed again
+  int64_t new_tokens = 0;       // ids.size()
+  double prompt_seconds = 0.0;  // until the first token was chosen
+  double answer_seconds = 0.0;  // from then to the end
+  int64_t answer_steps = 0;     // steps of one token in answer_seconds
 };
 /// The request cannot be answered. The last event of a request.
 struct Failed {

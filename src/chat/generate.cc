@@ -105,8 +105,8 @@ std::string AnswerStream::finish() {
   return text;
 }
 
-void generate(Engine& engine, const Tokenizer& tokenizer, const GenerateRequest& request, const std::atomic<bool>& cancel,
-              const EventSink& sink) {
+void generate(Engine& engine, const Tokenizer& tokenizer, const GenerateRequest& request,
+              const std::atomic<bool>& cancel, const EventSink& sink) {
   std::optional<Translation> translation;
   RequestId id{};
   try {

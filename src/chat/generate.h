@@ -41,10 +41,10 @@ struct GenerateRequest {
   std::vector<std::string> stop_strings;
 };
 
-/// Runs one request to its end and tells `sink` everything that happens; the last event is Finished or Failed. What the request
-/// itself does wrong (ids, sizes, stop strings, arithmetic) is a Failed event; what `sink` throws ends the request and is thrown on.
-/// Once `cancel` is true the answer ends within one step, with FinishReason::kCancelled.
-void generate(Engine& engine, const Tokenizer& tokenizer, const GenerateRequest& request, const std::atomic<bool>& cancel,
-              const EventSink& sink);
+/// Runs one request to its end and tells `sink` everything that happens; the last event is Finished or Failed. What the
+/// request itself does wrong (ids, sizes, stop strings, arithmetic) is a Failed event; what `sink` throws ends the
+/// request and is thrown on. Once `cancel` is true the answer ends within one step, with FinishReason::kCancelled.
+void generate(Engine& engine, const Tokenizer& tokenizer, const GenerateRequest& request,
+              const std::atomic<bool>& cancel, const EventSink& sink);
 
 }  // namespace duet

@@ -15,7 +15,8 @@ const ModelDescription& LoadedModel::description() {
   return *description_;
 }
 
-std::shared_ptr<const Decoder> LoadedModel::decoder(Backend& backend, const std::function<void(int64_t, int64_t)>& progress) {
+std::shared_ptr<const Decoder> LoadedModel::decoder(Backend& backend,
+                                                    const std::function<void(int64_t, int64_t)>& progress) {
   if (!decoder_) decoder_ = Decoder::load(backend, checkpoint_, description(), progress);
   return decoder_;
 }

@@ -20,12 +20,13 @@ class Backend;
 class Decoder;
 class Tokenizer;
 
-/// Everything that a path holds, read part by part when it is asked for: who works with ids alone needs no tokenizer, who works
-/// with text alone no weights. Used by one thread.
+/// Everything that a path holds, read part by part when it is asked for: who works with ids alone needs no tokenizer,
+/// who works with text alone no weights. Used by one thread.
 class LoadedModel {
  public:
   /// Opens and validates the checkpoint; no weights are read. Throws what Checkpoint::open throws.
-  explicit LoadedModel(const std::filesystem::path& path, const CheckpointNeeds& needs = {.config = true, .weights = true});
+  explicit LoadedModel(const std::filesystem::path& path,
+                       const CheckpointNeeds& needs = {.config = true, .weights = true});
   ~LoadedModel();
 
   const Checkpoint& checkpoint() const { return checkpoint_; }

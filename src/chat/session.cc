@@ -19,7 +19,8 @@ Session::Session(const std::filesystem::path& path, const SessionOptions& option
   model_.description();
   model_.generation_config();
   model_.tokenizer();
-  engine_ = std::make_unique<Engine>(model_.decoder(backend, progress), EngineOptions{.context_tokens = options.context_tokens});
+  engine_ = std::make_unique<Engine>(model_.decoder(backend, progress),
+                                     EngineOptions{.context_tokens = options.context_tokens});
 }
 
 std::vector<TokenId> Session::chat_prompt(const std::vector<Message>& messages) {

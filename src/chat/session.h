@@ -20,21 +20,23 @@ struct SessionOptions {
   int threads = 0;              // 0 = usable_cores()
   std::string backend = "cpu";  // "ref", "cpu" or "deferred"
   std::string activations = "f32";
-  int64_t context_tokens = 0;   // 0 = the model's own; at most that
+  int64_t context_tokens = 0;  // 0 = the model's own; at most that
 };
 
 /// A model, ready to answer. Text in, events out. Used by one thread.
 class Session {
  public:
-  /// Reads everything but the weights first, so that a bad model fails at once. `progress(done_bytes, total_bytes)` is told of the
-  /// weights and may throw to cancel. Throws what the parts throw, unsupported_feature (activations), bad_value (backend).
+  /// Reads everything but the weights first, so that a bad model fails at once. `progress(done_bytes, total_bytes)` is
+  /// told of the weights and may throw to cancel. Throws what the parts throw, unsupported_feature (activations),
+  /// bad_value (backend).
   Session(const std::filesystem::path& path, const SessionOptions& options,
           const std::function<void(int64_t, int64_t)>& progress = {});
 
   LoadedModel& model() { return model_; }
   int64_t context_tokens() const { return engine_->context_tokens(); }
 
-  /// Ids of a chat that waits for an answer. Throws not_found (the model has no chat template), template_error, template_limit.
+  /// Ids of a chat that waits for an answer. Throws not_found (the model has no chat template), template_error,
+  /// template_limit.
   std::vector<TokenId> chat_prompt(const std::vector<Message>& messages);
   /// Ids of a text as it is: special tokens in it are recognised, BOS is added where the model asks for it.
   std::vector<TokenId> raw_prompt(std::string_view text);

@@ -6,9 +6,9 @@
 
 namespace duet {
 
-/// Finds the first stop string in a stream of text pieces. What may still become a stop string is held back; nothing of a stop
-/// string is ever passed on. The result does not depend on how the text is cut into pieces: the stop string that is complete
-/// first wins, and of those that end together the longest.
+/// Finds the first stop string in a stream of text pieces. What may still become a stop string is held back; nothing of
+/// a stop string is ever passed on. The result does not depend on how the text is cut into pieces: the stop string that
+/// is complete first wins, and of those that end together the longest.
 class StopStrings {
  public:
   static constexpr size_t kMaxStrings = 64;

@@ -94,7 +94,8 @@ void Engine::State::check_ids(std::span<const TokenId> ids) const {
   const int64_t vocabulary = decoder->spec().vocabulary;
   for (size_t i = 0; i < ids.size(); ++i) {
     if (to_int(ids[i]) < 0 || to_int(ids[i]) >= vocabulary) {
-      fail(ErrorCode::kBadValue, "token id {} at position {} is out of range, legal: 0 to {}", to_int(ids[i]), i, vocabulary - 1);
+      fail(ErrorCode::kBadValue, "token id {} at position {} is out of range, legal: 0 to {}", to_int(ids[i]), i,
+           vocabulary - 1);
     }
   }
   if (static_cast<int64_t>(ids.size()) > context_tokens) {
@@ -108,11 +109,12 @@ RequestId Engine::submit(Request request) {
   State& s = *state_;
   s.check_ids(request.prompt);
   check_sampling(request.sampling);
-  if (request.max_new_tokens < 0) fail(ErrorCode::kBadValue, "max_new_tokens is {}, legal: 0 (no limit) or more", request.max_new_tokens);
+  if (request.max_new_tokens < 0)
+    fail(ErrorCode::kBadValue, "max_new_tokens is {}, legal: 0 (no limit) or more", request.max_new_tokens);
   if (static_cast<int64_t>(request.prompt.size()) >= s.context_tokens) {
     throw Error(ErrorCode::kContextOverflow,
-                fmt::format("the prompt has {} tokens and the context holds {}: no room for an answer", request.prompt.size(),
-                            s.context_tokens),
+                fmt::format("the prompt has {} tokens and the context holds {}: no room for an answer",
+                            request.prompt.size(), s.context_tokens),
                 "shorten the prompt or start a new conversation");
   }
   Running r;
@@ -173,7 +175,8 @@ std::vector<EngineEvent> Engine::step() {
     return r.cancelled;
   });
 
-  // Schedule: requests in order of arrival, each with as many of its rows as fit. A request that gets no memory fails alone.
+  // Schedule: requests in order of arrival, each with as many of its rows as fit. A request that gets no memory fails
+  // alone.
   StepRows rows;
   struct Part {
     Running* running;
@@ -188,7 +191,9 @@ std::vector<EngineEvent> Engine::step() {
     if (end <= begin) continue;
     try {
       r.state->reserve(end);
-      s.arena.reset(s.device(), s.decoder->scratch_bytes(rows.count() + end - begin, std::min<int64_t>(kHeadTileRows, static_cast<int64_t>(parts.size()) + 1)));
+      s.arena.reset(s.device(),
+                    s.decoder->scratch_bytes(rows.count() + end - begin,
+                                             std::min<int64_t>(kHeadTileRows, static_cast<int64_t>(parts.size()) + 1)));
     } catch (const Error& error) {
       events.push_back(RequestFailed{r.id, error});
       failed.push_back(r.id);
@@ -237,7 +242,8 @@ void Engine::score(std::span<const TokenId> ids, const RowSink& sink, const Hidd
                    const std::function<bool(int64_t)>& wants_row) {
   State& s = *state_;
   s.check_ids(ids);
-  const int64_t vocabulary = s.decoder->spec().vocabulary, layers = static_cast<int64_t>(s.decoder->spec().layers.size());
+  const int64_t vocabulary = s.decoder->spec().vocabulary,
+                layers = static_cast<int64_t>(s.decoder->spec().layers.size());
   SequenceState state(s.device(), s.decoder->state_layout());
   std::vector<float> values;
   for (int64_t begin = 0; begin < static_cast<int64_t>(ids.size());) {
@@ -268,7 +274,8 @@ void Engine::score(std::span<const TokenId> ids, const RowSink& sink, const Hidd
       values.resize(static_cast<size_t>(tile.elements()));
       ops::download(ctx, tile, values);
       for (size_t i = 0; i < selected.size(); ++i) {
-        const auto logits = std::span<const float>(values).subspan(i * static_cast<size_t>(vocabulary), static_cast<size_t>(vocabulary));
+        const auto logits = std::span<const float>(values).subspan(i * static_cast<size_t>(vocabulary),
+                                                                   static_cast<size_t>(vocabulary));
         if (!all_finite(logits)) throw non_finite("logits", begin + selected[i]);
         sink(begin + selected[i], 1, logits);
       }

@@ -13,8 +13,8 @@ namespace duet {
 class Decoder;
 
 struct EngineOptions {
-  int64_t context_tokens = 0;        // 0 = the model's own; at most that
-  int64_t max_step_rows = 256;       // a prompt is read in steps of at most this many rows, so that cancel() acts soon
+  int64_t context_tokens = 0;   // 0 = the model's own; at most that
+  int64_t max_step_rows = 256;  // a prompt is read in steps of at most this many rows, so that cancel() acts soon
 };
 
 /// Rows of score(): logits [rows, V] on the host, of positions [first, first + rows).
@@ -30,7 +30,8 @@ class Engine {
   ~Engine();
 
   int64_t context_tokens() const;
-  /// Throws bad_value (no prompt, id out of range, sampling parameter out of range) or context_overflow (names both sizes).
+  /// Throws bad_value (no prompt, id out of range, sampling parameter out of range) or context_overflow (names both
+  /// sizes).
   RequestId submit(Request request);
   /// The request ends with FinishReason::kCancelled at the next step. Unknown ids are ignored.
   void cancel(RequestId id);
@@ -38,8 +39,8 @@ class Engine {
   std::vector<EngineEvent> step();
   bool idle() const;
 
-  /// Logits of every position of one sequence from position 0, in row tiles. Throws bad_value, context_overflow, non_finite.
-  /// `wants_row` (may be empty = all) skips the head for rows that nobody wants.
+  /// Logits of every position of one sequence from position 0, in row tiles. Throws bad_value, context_overflow,
+  /// non_finite. `wants_row` (may be empty = all) skips the head for rows that nobody wants.
   void score(std::span<const TokenId> ids, const RowSink& sink, const HiddenRowSink& hidden = {},
              const std::function<bool(int64_t position)>& wants_row = {});
 

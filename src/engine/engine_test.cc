@@ -16,7 +16,10 @@ class EngineTest : public testing::Test {
   Engine engine{model->decoder, {.context_tokens = 40, .max_step_rows = 8}};
 
   static Request request(size_t length, int64_t new_tokens) {
-    return {.prompt = std::vector<TokenId>(length, TokenId{5}), .sampling = {}, .max_new_tokens = new_tokens, .stop_ids = {}};
+    return {.prompt = std::vector<TokenId>(length, TokenId{5}),
+            .sampling = {},
+            .max_new_tokens = new_tokens,
+            .stop_ids = {}};
   }
   std::vector<EngineEvent> drain() {
     std::vector<EngineEvent> all;

@@ -1,5 +1,5 @@
-// Tiny models of every architecture against the reference's logits, hidden states and greedy ids (tests/golden/text, gguf,
-// gguf_quant; bounds as their READMEs derive them).
+// Tiny models of every architecture against the reference's logits, hidden states and greedy ids (tests/golden/text,
+// gguf, gguf_quant; bounds as their READMEs derive them).
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -16,10 +16,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const char* const kTextCases[] = {"llama2-mha", "llama31-gqa-scaled", "llama32-tied", "llama-headdim", "llama-bias",
-                                  "llama-f16",  "llama-f32",          "llama-sharded", "smollm2-like",  "qwen2-bias",
-                                  "qwen2-tied", "qwen2-yarn",         "qwen2-window",  "qwen3-dense",   "qwen3-tied",
-                                  "qwen3-yarn"};
+const char* const kTextCases[] = {"llama2-mha",   "llama31-gqa-scaled", "llama32-tied", "llama-headdim",
+                                  "llama-bias",   "llama-f16",          "llama-f32",    "llama-sharded",
+                                  "smollm2-like", "qwen2-bias",         "qwen2-tied",   "qwen2-yarn",
+                                  "qwen2-window", "qwen3-dense",        "qwen3-tied",   "qwen3-yarn"};
 const char* const kBackends[] = {"ref", "deferred", "cpu"};
 
 /// Twin of a text case in GGUF form, if there is one.
@@ -61,7 +61,8 @@ class TextGolden : public testing::TestWithParam<std::tuple<const char*, const c
       const auto made = greedy(engine, prompts[p], static_cast<int64_t>(steps));
       ASSERT_EQ(made.size(), steps);
       const size_t decided = decided_steps(std::span(margins).subspan(p * steps, steps), 2 * bound("logits"));
-      for (size_t i = 0; i < decided; ++i) EXPECT_EQ(to_int(made[i]), ids[p * steps + i]) << "prompt " << p << " step " << i;
+      for (size_t i = 0; i < decided; ++i)
+        EXPECT_EQ(to_int(made[i]), ids[p * steps + i]) << "prompt " << p << " step " << i;
       compared += decided;
     }
     EXPECT_GT(compared, ids.size() / 2);
@@ -80,7 +81,8 @@ TEST_P(TextGolden, Gguf) {
   check(twin);
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, TextGolden, testing::Combine(testing::ValuesIn(kTextCases), testing::ValuesIn(kBackends)),
+INSTANTIATE_TEST_SUITE_P(Cases, TextGolden,
+                         testing::Combine(testing::ValuesIn(kTextCases), testing::ValuesIn(kBackends)),
                          [](const auto& tested) {
                            std::string name = std::string(std::get<0>(tested.param)) + "_" + std::get<1>(tested.param);
                            std::replace(name.begin(), name.end(), '-', '_');
@@ -123,7 +125,8 @@ void check_quantised(const std::string& folder, const std::string& backend) {
     for (size_t p = 0; p < prompts.size(); ++p) {
       const auto made = greedy(engine, prompts[p], static_cast<int64_t>(steps));
       const size_t decided = decided_steps(std::span(margins).subspan(p * steps, steps), 2 * bound);
-      for (size_t i = 0; i < decided; ++i) EXPECT_EQ(to_int(made[i]), ids[p * steps + i]) << "prompt " << p << " step " << i;
+      for (size_t i = 0; i < decided; ++i)
+        EXPECT_EQ(to_int(made[i]), ids[p * steps + i]) << "prompt " << p << " step " << i;
     }
   }
   EXPECT_GE(files, folder == "llama" ? 3u : 17u);
@@ -132,7 +135,8 @@ void check_quantised(const std::string& folder, const std::string& backend) {
 class QuantisedGolden : public testing::TestWithParam<const char*> {};
 TEST_P(QuantisedGolden, Qwen3) { check_quantised("qwen3", GetParam()); }
 TEST_P(QuantisedGolden, Llama) { check_quantised("llama", GetParam()); }
-INSTANTIATE_TEST_SUITE_P(Backends, QuantisedGolden, testing::Values("ref", "cpu"), [](const auto& tested) { return std::string(tested.param); });
+INSTANTIATE_TEST_SUITE_P(Backends, QuantisedGolden, testing::Values("ref", "cpu"),
+                         [](const auto& tested) { return std::string(tested.param); });
 
 }  // namespace
 }  // namespace duet::test

@@ -1,5 +1,5 @@
-// The row law, bitwise (docs/architecture.md, promise 1): the same logits whatever the threads, the split of the prompt, the
-// batch, the neighbours, and whether state was reused.
+// The row law, bitwise (docs/architecture.md, promise 1): the same logits whatever the threads, the split of the
+// prompt, the batch, the neighbours, and whether state was reused.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -13,8 +13,8 @@
 namespace duet::test {
 namespace {
 
-const char* const kModels[] = {"text/llama31-gqa-scaled", "text/qwen2-window", "text/qwen3-dense", "gguf_quant/llama/patchwork.gguf",
-                               "gguf_quant/qwen3/q4_k_m.gguf"};
+const char* const kModels[] = {"text/llama31-gqa-scaled", "text/qwen2-window", "text/qwen3-dense",
+                               "gguf_quant/llama/patchwork.gguf", "gguf_quant/qwen3/q4_k_m.gguf"};
 
 std::vector<TokenId> prompt_of(int64_t length, int64_t vocabulary, uint32_t seed) {
   std::vector<TokenId> ids;
@@ -41,7 +41,8 @@ class RowLaw : public testing::TestWithParam<const char*> {
 TEST_P(RowLaw, ThreadsAndSplitsOfThePromptChangeNoBit) {
   const auto prompt = prompt_of(150, vocabulary(), 7);
   const auto whole = scores(1, 1000, prompt);
-  for (const int threads : {2, 3}) EXPECT_TRUE(same_bits(scores(threads, 1000, prompt), whole)) << threads << " threads";
+  for (const int threads : {2, 3})
+    EXPECT_TRUE(same_bits(scores(threads, 1000, prompt), whole)) << threads << " threads";
   for (const int64_t step_rows : {1, 2, 3, 7, 63, 64, 65, 100}) {
     EXPECT_TRUE(same_bits(scores(2, step_rows, prompt), whole)) << "steps of " << step_rows << " rows";
   }

@@ -64,7 +64,8 @@ std::vector<std::vector<TokenId>> read_prompts(const Json& json, std::string_vie
     }
     if (ids.empty()) fail(ErrorCode::kBadValue, "{}: {} is empty, at least one id is needed", name, which);
     if (static_cast<int64_t>(ids.size()) > spec.context_tokens) {
-      fail(ErrorCode::kContextOverflow, "{}: {} has {} ids, the context holds {}", name, which, ids.size(), spec.context_tokens);
+      fail(ErrorCode::kContextOverflow, "{}: {} has {} ids, the context holds {}", name, which, ids.size(),
+           spec.context_tokens);
     }
     prompts.push_back(std::move(ids));
   }
@@ -72,21 +73,24 @@ std::vector<std::vector<TokenId>> read_prompts(const Json& json, std::string_vie
   return prompts;
 }
 
-std::vector<LogitRow> read_rows(const Json& json, std::string_view name, const std::vector<std::vector<TokenId>>& prompts) {
+std::vector<LogitRow> read_rows(const Json& json, std::string_view name,
+                                const std::vector<std::vector<TokenId>>& prompts) {
   std::vector<LogitRow> rows;
   for (const Json& entry : array_of(json, name, "the list of rows")) {
     const std::string which = fmt::format("row {}", rows.size());
     const Json::Array& pair = array_of(entry, name, which);
-    if (pair.size() != 2) fail(ErrorCode::kBadValue, "{}: {} has {} numbers, expected [prompt, position]", name, which, pair.size());
-    const LogitRow row{integer_at(pair[0], name, "the prompt of " + which), integer_at(pair[1], name, "the position of " + which)};
+    if (pair.size() != 2)
+      fail(ErrorCode::kBadValue, "{}: {} has {} numbers, expected [prompt, position]", name, which, pair.size());
+    const LogitRow row{integer_at(pair[0], name, "the prompt of " + which),
+                       integer_at(pair[1], name, "the position of " + which)};
     const auto count = static_cast<int64_t>(prompts.size());
     if (row.prompt < 0 || row.prompt >= count) {
       fail(ErrorCode::kBadValue, "{}: the prompt of {} is {}, legal: 0 to {}", name, which, row.prompt, count - 1);
     }
     const auto length = static_cast<int64_t>(prompts[static_cast<size_t>(row.prompt)].size());
     if (row.position < 0 || row.position >= length) {
-      fail(ErrorCode::kBadValue, "{}: the position of {} is {}, legal in prompt {}: 0 to {}", name, which, row.position, row.prompt,
-           length - 1);
+      fail(ErrorCode::kBadValue, "{}: the position of {} is {}, legal in prompt {}: 0 to {}", name, which, row.position,
+           row.prompt, length - 1);
     }
     rows.push_back(row);
   }
@@ -106,8 +110,8 @@ LogitDump::LogitDump(LogitJob job, const ModelSpec& spec, const std::filesystem:
   for (size_t p = 0; p < job_.prompts.size(); ++p) {
     const auto length = static_cast<int64_t>(job_.prompts[p].size());
     if (length > spec.context_tokens - job_.greedy_tokens) {
-      fail(ErrorCode::kContextOverflow, "prompt {} has {} ids and {} more are asked for, the context holds {}", p, length,
-           job_.greedy_tokens, spec.context_tokens);
+      fail(ErrorCode::kContextOverflow, "prompt {} has {} ids and {} more are asked for, the context holds {}", p,
+           length, job_.greedy_tokens, spec.context_tokens);
     }
   }
   if (std::filesystem::is_directory(out)) fail(ErrorCode::kIoError, "{}: is a folder, not a file", out.string());
@@ -129,11 +133,13 @@ LogitDump::LogitDump(LogitJob job, const ModelSpec& spec, const std::filesystem:
   writer_.emplace(out, tensors);
 }
 
-/// Of values [count, width] of the positions from `first` on, writes the wanted ones to their places. `wanted`: of one prompt.
+/// Of values [count, width] of the positions from `first` on, writes the wanted ones to their places. `wanted`: of one
+/// prompt.
 void LogitDump::write_rows(size_t tensor, std::span<const Placed> wanted, int64_t first, int64_t count,
                            std::span<const float> values) {
   const size_t width = values.size() / static_cast<size_t>(count);
-  auto placed = std::partition_point(wanted.begin(), wanted.end(), [&](const Placed& p) { return p.row.position < first; });
+  auto placed =
+      std::partition_point(wanted.begin(), wanted.end(), [&](const Placed& p) { return p.row.position < first; });
   for (; placed != wanted.end() && placed->row.position < first + count; ++placed) {
     const auto row = std::as_bytes(values.subspan(static_cast<size_t>(placed->row.position - first) * width, width));
     writer_->put(tensor, static_cast<uint64_t>(placed->place) * row.size(), row);

@@ -32,16 +32,19 @@ struct LogitJob {
 };
 
 /// Sequences from [[1, 2], [3]] or {"prompts": [[1, 2], [3]]}. `name` is the file's name for messages.
-/// Throws bad_type, missing_key, bad_value (no sequence, an empty one, an id outside 0 to vocabulary - 1), context_overflow.
+/// Throws bad_type, missing_key, bad_value (no sequence, an empty one, an id outside 0 to vocabulary - 1),
+/// context_overflow.
 std::vector<std::vector<TokenId>> read_prompts(const Json& json, std::string_view name, const ModelSpec& spec);
 /// Rows from [[prompt, position], ...]. Throws bad_type, bad_value (none, or one that is not there).
-std::vector<LogitRow> read_rows(const Json& json, std::string_view name, const std::vector<std::vector<TokenId>>& prompts);
+std::vector<LogitRow> read_rows(const Json& json, std::string_view name,
+                                const std::vector<std::vector<TokenId>>& prompts);
 /// Every row of every sequence, in order.
 std::vector<LogitRow> all_rows(const std::vector<std::vector<TokenId>>& prompts);
 
-/// Computes a job into a safetensors file: `logits` F32 [rows, V]; with `hidden` also hidden.0 (after the embedding), hidden.1 ...
-/// hidden.L (after each layer) and hidden.norm (after the final norm), F32 [rows, C]; with greedy_tokens N also greedy_ids
-/// I64 [S, N], end tokens ignored. Rows go to the disk as they are computed; the file is there only when all is right.
+/// Computes a job into a safetensors file: `logits` F32 [rows, V]; with `hidden` also hidden.0 (after the embedding),
+/// hidden.1 ... hidden.L (after each layer) and hidden.norm (after the final norm), F32 [rows, C]; with greedy_tokens N
+/// also greedy_ids I64 [S, N], end tokens ignored. Rows go to the disk as they are computed; the file is there only
+/// when all is right.
 class LogitDump {
  public:
   /// Writes the file's header under a temporary name. Throws context_overflow, io_error, not_found (no such folder).
@@ -55,7 +58,8 @@ class LogitDump {
     LogitRow row;
     int64_t place;  // its row in the output
   };
-  void write_rows(size_t tensor, std::span<const Placed> wanted, int64_t first, int64_t count, std::span<const float> values);
+  void write_rows(size_t tensor, std::span<const Placed> wanted, int64_t first, int64_t count,
+                  std::span<const float> values);
 
   LogitJob job_;
   std::vector<Placed> placed_;  // by prompt, then position

@@ -20,7 +20,9 @@ ModelSpec small_spec() {
 }
 
 auto prompts(std::string_view text) { return read_prompts(parse_json(text, "ids.json"), "ids.json", small_spec()); }
-auto rows(std::string_view text) { return read_rows(parse_json(text, "rows.json"), "rows.json", prompts("[[1,2,3],[4]]")); }
+auto rows(std::string_view text) {
+  return read_rows(parse_json(text, "rows.json"), "rows.json", prompts("[[1,2,3],[4]]"));
+}
 
 TEST(LogitJob, ReadsPromptsAndRows) {
   const auto expected = std::vector<std::vector<TokenId>>{{TokenId{1}, TokenId{2}}, {TokenId{99}}};
@@ -61,7 +63,9 @@ class LogitDumpTest : public testing::Test {
   std::filesystem::path out = folder / "o.safetensors";
   std::vector<std::vector<TokenId>> sequences{{TokenId{3}, TokenId{1}, TokenId{4}}, {TokenId{7}, TokenId{7}}};
 
-  void dump(LogitJob job) { LogitDump(std::move(job), spec, out).run(engine, [] {}); }
+  void dump(LogitJob job) {
+    LogitDump(std::move(job), spec, out).run(engine, [] {});
+  }
   bool folder_is_empty() const { return std::filesystem::is_empty(folder); }
 };
 
@@ -95,7 +99,8 @@ TEST_F(LogitDumpTest, RowsStandInTheOrderThatIsAskedFor) {
     EXPECT_TRUE(std::equal(logits.begin() + static_cast<ptrdiff_t>(i * vocabulary),
                            logits.begin() + static_cast<ptrdiff_t>((i + 1) * vocabulary),
                            scores.logits.begin() + static_cast<ptrdiff_t>(row * vocabulary)));
-    EXPECT_TRUE(std::equal(norm.begin() + static_cast<ptrdiff_t>(i * width), norm.begin() + static_cast<ptrdiff_t>((i + 1) * width),
+    EXPECT_TRUE(std::equal(norm.begin() + static_cast<ptrdiff_t>(i * width),
+                           norm.begin() + static_cast<ptrdiff_t>((i + 1) * width),
                            scores.hidden.back().begin() + static_cast<ptrdiff_t>(row * width)));
   }
   EXPECT_FALSE(file.has("greedy_ids"));
@@ -115,7 +120,8 @@ TEST_F(LogitDumpTest, AfterAFailureThereIsNoFile) {
 }
 
 TEST_F(LogitDumpTest, WhatCannotBeDoneFailsBeforeAnyWork) {
-  const LogitJob job{.prompts = sequences, .rows = all_rows(sequences), .hidden = false, .greedy_tokens = spec.context_tokens};
+  const LogitJob job{
+      .prompts = sequences, .rows = all_rows(sequences), .hidden = false, .greedy_tokens = spec.context_tokens};
   EXPECT_ERROR(LogitDump(job, spec, out), ErrorCode::kContextOverflow, "prompt 0");
   const LogitJob good{.prompts = sequences, .rows = all_rows(sequences)};
   EXPECT_ERROR(LogitDump(good, spec, folder / "absent" / "o.safetensors"), ErrorCode::kNotFound, "absent");

@@ -28,7 +28,8 @@ std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, uint64_t seed) {
 /// Standard Gumbel noise of one token at one position: -log(-log(u)), u uniform in (0, 1) with 53 bits.
 double gumbel(uint64_t seed, int64_t position, int32_t token) {
   const auto wide = static_cast<uint64_t>(position);
-  const auto bits = philox({static_cast<uint32_t>(wide), static_cast<uint32_t>(wide >> 32), static_cast<uint32_t>(token), 0}, seed);
+  const auto bits =
+      philox({static_cast<uint32_t>(wide), static_cast<uint32_t>(wide >> 32), static_cast<uint32_t>(token), 0}, seed);
   const uint64_t mantissa = (uint64_t{bits[0]} << 21) ^ (uint64_t{bits[1]} >> 11);
   const double u = (static_cast<double>(mantissa & ((uint64_t{1} << 53) - 1)) + 0.5) * 0x1p-53;
   return -std::log(-std::log(u));
@@ -49,7 +50,8 @@ bool better(const Candidate& a, const Candidate& b) { return a.logit != b.logit 
 
 void check_sampling(const SamplingParams& p) {
   const auto in = [](double v, double low, double high) { return v >= low && v <= high; };  // false for NaN
-  check_range("temperature", static_cast<double>(p.temperature), in(static_cast<double>(p.temperature), 0, 1e4), "0 to 10000");
+  check_range("temperature", static_cast<double>(p.temperature), in(static_cast<double>(p.temperature), 0, 1e4),
+              "0 to 10000");
   check_range("top_k", static_cast<double>(p.top_k), p.top_k >= 0, "0 (all) or more");
   check_range("top_p", static_cast<double>(p.top_p), p.top_p > 0 && p.top_p <= 1, "above 0, at most 1");
   check_range("min_p", static_cast<double>(p.min_p), in(static_cast<double>(p.min_p), 0, 1), "0 to 1");
@@ -61,7 +63,8 @@ TokenId argmax(std::span<const float> logits) {
   return TokenId{static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin())};
 }
 
-TokenId sample(std::span<float> logits, std::span<const TokenId> history, const SamplingParams& params, int64_t position) {
+TokenId sample(std::span<float> logits, std::span<const TokenId> history, const SamplingParams& params,
+               int64_t position) {
   if (params.repetition_penalty != 1.0f) {
     std::unordered_set<int32_t> seen;
     for (const TokenId id : history) {
@@ -87,7 +90,8 @@ TokenId sample(std::span<float> logits, std::span<const TokenId> history, const 
     double total = 0, sum = 0;
     for (const Candidate& c : kept) total += std::exp(c.logit - best);
     size_t count = 0;
-    while (count < kept.size() && sum < static_cast<double>(params.top_p) * total) sum += std::exp(kept[count++].logit - best);
+    while (count < kept.size() && sum < static_cast<double>(params.top_p) * total)
+      sum += std::exp(kept[count++].logit - best);
     kept.resize(std::max<size_t>(1, count));
   }
   if (params.min_p > 0.0f) {

@@ -17,14 +17,16 @@ std::vector<double> expected_shares(double temperature, const std::vector<size_t
   std::vector<double> p(kLogits.size(), 0);
   double total = 0;
   for (size_t i = 0; i < p.size(); ++i) {
-    if (kept.empty() || std::find(kept.begin(), kept.end(), i) != kept.end()) p[i] = std::exp(static_cast<double>(kLogits[i]) / temperature);
+    if (kept.empty() || std::find(kept.begin(), kept.end(), i) != kept.end())
+      p[i] = std::exp(static_cast<double>(kLogits[i]) / temperature);
     total += p[i];
   }
   for (double& v : p) v /= total;
   return p;
 }
 
-/// Chi-square of 200,000 draws against the expected shares; positions are the draws, so one seed gives independent noise.
+/// Chi-square of 200,000 draws against the expected shares; positions are the draws, so one seed gives independent
+/// noise.
 void check_shares(const SamplingParams& params, const std::vector<double>& shares) {
   constexpr int kDraws = 200000;
   std::vector<int> counts(shares.size());

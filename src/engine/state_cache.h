@@ -10,16 +10,16 @@
 
 namespace duet {
 
-/// States of the last finished requests, so that the next turn of a conversation recomputes only what is new. By the row law a
-/// reused state gives the same bits as a fresh one.
+/// States of the last finished requests, so that the next turn of a conversation recomputes only what is new. By the
+/// row law a reused state gives the same bits as a fresh one.
 class StateCache {
  public:
   explicit StateCache(size_t capacity = 4) : capacity_(capacity) {}
 
   /// Keeps the state of `tokens` (of which state->length_tokens() are in it); the oldest goes when there are too many.
   void keep(std::vector<TokenId> tokens, std::unique_ptr<SequenceState> state);
-  /// The state with the longest prefix in common with `tokens`, trimmed to it and to at most `max_tokens`; nullptr when there
-  /// is none of at least one token.
+  /// The state with the longest prefix in common with `tokens`, trimmed to it and to at most `max_tokens`; nullptr when
+  /// there is none of at least one token.
   std::unique_ptr<SequenceState> take(std::span<const TokenId> tokens, int64_t max_tokens);
 
  private:

@@ -21,9 +21,9 @@ struct RopeTables {
 /// Softmax attention with its projections: q, k, v > [norm of each head] > rope > state > attention > o.
 struct Attention {
   AttentionMixer spec;
-  size_t rope_table = 0;        // index into RopeTables
+  size_t rope_table = 0;  // index into RopeTables
   Linear q_proj, k_proj, v_proj, o_proj;
-  Tensor q_norm, k_norm;        // [D], with spec.qk_norm
+  Tensor q_norm, k_norm;  // [D], with spec.qk_norm
   float norm_eps = 0.0f;
 
   ///   x : [T, C] normed input;   add_to : [T, C] += the mixer's output

@@ -13,10 +13,10 @@ class SequenceState;
 
 /// Rows of all sequences in flight. Rows of one sequence stand in ascending order of position and continue its state.
 struct Batch {
-  std::span<const int32_t> ids;              // [T]
-  std::span<const int32_t> positions;        // [T] absolute
-  std::span<const int32_t> sequence;         // [T] index into states
-  std::span<SequenceState* const> states;    // [S], each with pages reserved for its new rows
+  std::span<const int32_t> ids;            // [T]
+  std::span<const int32_t> positions;      // [T] absolute
+  std::span<const int32_t> sequence;       // [T] index into states
+  std::span<SequenceState* const> states;  // [S], each with pages reserved for its new rows
   int64_t tokens() const { return static_cast<int64_t>(ids.size()); }
 };
 

@@ -11,7 +11,7 @@ namespace duet {
 
 /// One pre-norm decoder layer:  h += mixer(norm(h));  h += ffn(norm(h)).  All families share it.
 struct Block {
-  Tensor input_norm;           // [C]
+  Tensor input_norm;  // [C]
   Attention attention;
   Tensor post_attention_norm;  // [C]
   Mlp mlp;

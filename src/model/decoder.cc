@@ -31,7 +31,8 @@ Backend& Decoder::backend() const { return *state_->backend; }
 int64_t Decoder::weight_bytes() const { return state_->weight_bytes; }
 const StateLayout& Decoder::state_layout() const { return state_->layout; }
 
-std::shared_ptr<const Decoder> Decoder::load(Backend& backend, const Checkpoint& checkpoint, const ModelDescription& model,
+std::shared_ptr<const Decoder> Decoder::load(Backend& backend, const Checkpoint& checkpoint,
+                                             const ModelDescription& model,
                                              const std::function<void(int64_t, int64_t)>& progress) {
   std::shared_ptr<Decoder> decoder(new Decoder);
   State& state = *decoder->state_;
@@ -79,7 +80,8 @@ int64_t Decoder::scratch_bytes(int64_t rows, int64_t head_rows) const {
   for (const RopeSpec& r : state_->ropes) rope += 2 * f32({rows, r.dims / 2});
   for (const LayerSpec& layer : spec.layers) {
     const auto& mixer = std::get<AttentionMixer>(layer.mixer);
-    const int64_t attention = 2 * f32({rows, mixer.heads, mixer.head_dim}) + 2 * f32({rows, mixer.kv_heads, mixer.head_dim});
+    const int64_t attention =
+        2 * f32({rows, mixer.heads, mixer.head_dim}) + 2 * f32({rows, mixer.kv_heads, mixer.head_dim});
     widest_layer = std::max({widest_layer, attention, 2 * f32({rows, std::get<DenseFfn>(layer.ffn).ffn_dim})});
   }
   // hidden, the block's normed input (or the final norm), then what a mixer or the feed forward takes on top

@@ -19,7 +19,8 @@ class Decoder {
  public:
   /// Reads and packs every weight. `progress(done_bytes, total_bytes)` may throw to cancel.
   /// Throws what reading throws (truncated, io_error) and out_of_memory.
-  static std::shared_ptr<const Decoder> load(Backend& backend, const Checkpoint& checkpoint, const ModelDescription& model,
+  static std::shared_ptr<const Decoder> load(Backend& backend, const Checkpoint& checkpoint,
+                                             const ModelDescription& model,
                                              const std::function<void(int64_t, int64_t)>& progress = {});
   ~Decoder();
 
@@ -31,7 +32,8 @@ class Decoder {
   /// Arena bytes that forward() of `rows` rows and head() of `head_rows` rows need.
   int64_t scratch_bytes(int64_t rows, int64_t head_rows) const;
 
-  /// Runs the rows through all layers, appending to the states' pages; returns the rows after the final norm, [T, C] in the arena.
+  /// Runs the rows through all layers, appending to the states' pages; returns the rows after the final norm, [T, C] in
+  /// the arena.
   Tensor forward(Ctx& ctx, const Batch& batch, const HiddenSink& hidden = {}) const;
   /// Logits [N, V] of selected rows of forward()'s result, in the arena.
   Tensor head(Ctx& ctx, const Tensor& normed, std::span<const int32_t> rows) const;

@@ -29,9 +29,10 @@ GenerationConfig read_generation_config(const Checkpoint& checkpoint, int64_t vo
   if (const Json* json = checkpoint.generation_config()) {
     Fields fields = Fields::of_json(*json, "generation_config.json");
     config.do_sample = fields.boolean("do_sample");
-    config.temperature = fields.has("temperature") && fields.raw("temperature")->is_number() && fields.raw("temperature")->number() == 0
-                             ? std::optional<double>(0.0)
-                             : fields.number("temperature", 0, 1e4);
+    config.temperature =
+        fields.has("temperature") && fields.raw("temperature")->is_number() && fields.raw("temperature")->number() == 0
+            ? std::optional<double>(0.0)
+            : fields.number("temperature", 0, 1e4);
     config.top_p = fields.number("top_p", 0, 1);
     config.min_p = fields.number("min_p", -1e-300, 1);
     config.top_k = fields.integer("top_k", 0, INT32_MAX);
@@ -43,7 +44,8 @@ GenerationConfig read_generation_config(const Checkpoint& checkpoint, int64_t vo
     add_end_ids(fields, vocabulary, config.end_ids);
   }
   if (const GgufMetadata* metadata = checkpoint.metadata()) {
-    for (const char* key : {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"}) {
+    for (const char* key :
+         {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"}) {
       // Range is judged with the tokenizer, which comes last.
       if (const auto id = metadata->integer(key); id && *id >= 0 && *id < vocabulary) config.end_ids.push_back(*id);
     }

@@ -19,17 +19,21 @@ std::string architecture_of(const Checkpoint& checkpoint) {
     fail(ErrorCode::kNotFound, "{}: config.json is missing: the architecture is not known", checkpoint.name());
   }
   const Json* names = checkpoint.config()->find("architectures");
-  if (names == nullptr || names->is_null()) fail(ErrorCode::kMissingKey, "config.json: the key architectures is missing");
+  if (names == nullptr || names->is_null())
+    fail(ErrorCode::kMissingKey, "config.json: the key architectures is missing");
   if (!names->is_array() || names->array().empty() || !names->array().front().is_string()) {
-    fail(ErrorCode::kBadType, "config.json: architectures is {}, an array of names is wanted", printable(names->dump(), 60));
+    fail(ErrorCode::kBadType, "config.json: architectures is {}, an array of names is wanted",
+         printable(names->dump(), 60));
   }
   return names->array().front().string();
 }
 
-/// Counts of experts contradict each other in any architecture alike, so they are judged before the architecture is refused.
+/// Counts of experts contradict each other in any architecture alike, so they are judged before the architecture is
+/// refused.
 void check_experts(const Checkpoint& checkpoint, const std::string& architecture) {
   const bool gguf = checkpoint.metadata() != nullptr;
-  Fields fields = gguf ? Fields::of_gguf(*checkpoint.metadata(), architecture) : Fields::of_json(*checkpoint.config(), "config.json");
+  Fields fields = gguf ? Fields::of_gguf(*checkpoint.metadata(), architecture)
+                       : Fields::of_json(*checkpoint.config(), "config.json");
   const std::string used_key = gguf ? "expert_used_count" : "num_experts_per_tok";
   const auto experts = fields.integer(gguf ? "expert_count" : "num_experts", 0, INT32_MAX);
   const auto used = fields.integer(used_key, 0, INT32_MAX);
@@ -41,7 +45,8 @@ void check_experts(const Checkpoint& checkpoint, const std::string& architecture
 }  // namespace
 
 const TensorPlan* ModelDescription::find(std::string_view canonical) const {
-  const auto found = std::find_if(tensors.begin(), tensors.end(), [&](const TensorPlan& t) { return t.canonical == canonical; });
+  const auto found =
+      std::find_if(tensors.begin(), tensors.end(), [&](const TensorPlan& t) { return t.canonical == canonical; });
   return found == tensors.end() ? nullptr : &*found;
 }
 

@@ -18,11 +18,11 @@ enum class RowMove {
 
 /// One tensor of the canonical checkpoint: where it is stored and how its rows move.
 struct TensorPlan {
-  std::string canonical;        // "model.layers.0.self_attn.q_proj.weight"
+  std::string canonical;  // "model.layers.0.self_attn.q_proj.weight"
   const TensorEntry* entry = nullptr;
-  Shape shape;                  // [out, in] or [n], equal to the stored one
+  Shape shape;  // [out, in] or [n], equal to the stored one
   RowMove move = RowMove::kNone;
-  int64_t heads = 0;            // of the rows, for a move
+  int64_t heads = 0;  // of the rows, for a move
 };
 
 /// A checkpoint understood: its model as data and the account of its tensors. Points into the checkpoint.
@@ -33,9 +33,9 @@ struct ModelDescription {
   const TensorPlan* find(std::string_view canonical) const;
 };
 
-/// Reads no weights. Every tensor of the file is taken by the family's table, and every key of the architecture's own namespace
-/// is understood, or it is an error: unsupported_architecture, unsupported_feature, missing_key, bad_type, bad_value,
-/// missing_tensor, unexpected_tensor, shape_mismatch, bad_dtype.
+/// Reads no weights. Every tensor of the file is taken by the family's table, and every key of the architecture's own
+/// namespace is understood, or it is an error: unsupported_architecture, unsupported_feature, missing_key, bad_type,
+/// bad_value, missing_tensor, unexpected_tensor, shape_mismatch, bad_dtype.
 ModelDescription describe_model(const Checkpoint& checkpoint);
 
 }  // namespace duet

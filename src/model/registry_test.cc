@@ -58,24 +58,31 @@ TEST(DescribeModel, StrayKeysAreNamedAndChangeNothing) {
 }
 
 TEST(DescribeModel, NewAndOldSpellingsOfWindowsAgree) {
-  const auto listed = describe(edited("qwen2-window", "\"max_window_layers\": 2",
-                                      "\"layer_types\": [\"full_attention\", \"full_attention\", \"sliding_attention\", "
-                                      "\"sliding_attention\"]"));
+  const auto listed =
+      describe(edited("qwen2-window", "\"max_window_layers\": 2",
+                      "\"layer_types\": [\"full_attention\", \"full_attention\", \"sliding_attention\", "
+                      "\"sliding_attention\"]"));
   EXPECT_EQ(std::get<AttentionMixer>(listed.spec.layers[1].mixer).window, 0);
   EXPECT_EQ(std::get<AttentionMixer>(listed.spec.layers[2].mixer).window, 12);
   EXPECT_ERROR(describe(edited("qwen2-window", "\"max_window_layers\": 2", "\"layer_types\": [\"full_attention\"]")),
                ErrorCode::kBadValue, "layer_types");
-  EXPECT_ERROR(describe(edited("qwen2-window", "\"max_window_layers\": 2",
-                               "\"layer_types\": [\"full_attention\", \"full_attention\", \"full_attention\", \"chunked\"]")),
-               ErrorCode::kUnsupportedFeature, "chunked");
+  EXPECT_ERROR(
+      describe(edited("qwen2-window", "\"max_window_layers\": 2",
+                      "\"layer_types\": [\"full_attention\", \"full_attention\", \"full_attention\", \"chunked\"]")),
+      ErrorCode::kUnsupportedFeature, "chunked");
 }
 
 TEST(DescribeModel, RefusesWhatTheConfigurationDoesNotExplain) {
-  EXPECT_ERROR(describe(edited("qwen3-dense", "\"hidden_size\": 56", "\"hidden_size\": 55")), ErrorCode::kShapeMismatch, "embed_tokens");
-  EXPECT_ERROR(describe(edited("qwen3-dense", "\"hidden_act\": \"silu\"", "\"hidden_act\": \"gelu\"")), ErrorCode::kUnsupportedFeature, "gelu");
-  EXPECT_ERROR(describe(edited("qwen3-dense", "Qwen3ForCausalLM", "Qwen9ForCausalLM")), ErrorCode::kUnsupportedArchitecture, "Qwen9");
-  EXPECT_ERROR(describe(edited("llama-bias", "\"mlp_bias\": true", "\"mlp_bias\": false")), ErrorCode::kUnexpectedTensor, "bias");
-  EXPECT_ERROR(describe(edited("llama2-mha", "\"mlp_bias\": false", "\"mlp_bias\": true")), ErrorCode::kMissingTensor, "bias");
+  EXPECT_ERROR(describe(edited("qwen3-dense", "\"hidden_size\": 56", "\"hidden_size\": 55")), ErrorCode::kShapeMismatch,
+               "embed_tokens");
+  EXPECT_ERROR(describe(edited("qwen3-dense", "\"hidden_act\": \"silu\"", "\"hidden_act\": \"gelu\"")),
+               ErrorCode::kUnsupportedFeature, "gelu");
+  EXPECT_ERROR(describe(edited("qwen3-dense", "Qwen3ForCausalLM", "Qwen9ForCausalLM")),
+               ErrorCode::kUnsupportedArchitecture, "Qwen9");
+  EXPECT_ERROR(describe(edited("llama-bias", "\"mlp_bias\": true", "\"mlp_bias\": false")),
+               ErrorCode::kUnexpectedTensor, "bias");
+  EXPECT_ERROR(describe(edited("llama2-mha", "\"mlp_bias\": false", "\"mlp_bias\": true")), ErrorCode::kMissingTensor,
+               "bias");
 }
 
 TEST(StoredRow, PutsInterleavedRowsBackIntoHalves) {

@@ -25,8 +25,9 @@ std::shared_ptr<const PackedWeight> pack_weight(Backend& backend, const WeightSo
 
 /// y = x W' + bias; out = y, or out += y with Epilogue::kAdd.
 ///   x [T, in] f32, out [T, out] f32; x and out do not overlap
-/// Numerics (`f32`): each y is one float32 chain over ascending k of x_k times the dequantized weight, then + bias, then added
-/// to out; on a CPU with FMA each link is one rounding. |y - exact| <= (in + 2) 2^-24 sum_k |x_k w_k| (1 + 2^-20).
+/// Numerics (`f32`): each y is one float32 chain over ascending k of x_k times the dequantized weight, then + bias,
+/// then added to out; on a CPU with FMA each link is one rounding. |y - exact| <= (in + 2) 2^-24 sum_k |x_k w_k| (1 +
+/// 2^-20).
 void linear(Ctx& ctx, const Tensor& x, const Linear& layer, const Tensor& out, Epilogue epilogue = Epilogue::kNone);
 
 /// out[t] = row ids[t] of the matrix, dequantized exactly.   ids [T] in [0, rows), out [T, in]

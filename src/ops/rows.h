@@ -9,11 +9,13 @@ namespace duet::ops {
 
 /// out = x / sqrt(mean(x^2) + eps) * weight, for each row of n (Zhang and Sennrich 2019).
 ///   x, out [..., n] f32 (may be the same), weight [n] f32: the effective factor
-/// Numerics: |out - exact| <= (n / 2 + 4) 2^-24 |exact| for the plain sum; backends state a tighter order where they have one.
+/// Numerics: |out - exact| <= (n / 2 + 4) 2^-24 |exact| for the plain sum; backends state a tighter order where they
+/// have one.
 void rms_norm(Ctx& ctx, const Tensor& x, const Tensor& weight, float eps, const Tensor& out);
 
 /// Rotates the first R dims of each head in place: (a, b) = (x_i, x_{i+R/2}) becomes (a c_i - b s_i, b c_i + a s_i).
-///   x [T, H, D] f32, cos, sin [T, R/2] f32, R <= D (Su et al. 2021, halves instead of neighbours, as the checkpoints are trained)
+///   x [T, H, D] f32, cos, sin [T, R/2] f32, R <= D (Su et al. 2021, halves instead of neighbours, as the checkpoints
+///   are trained)
 void rope(Ctx& ctx, const Tensor& x, const Tensor& cos, const Tensor& sin);
 
 /// out = silu(gate) * up with silu(g) = g / (1 + e^-g).   gate, up, out [T, F] f32; out may be gate

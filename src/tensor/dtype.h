@@ -10,11 +10,49 @@ namespace duet {
 /// Every element or block type that a checkpoint may hold. Values of the ggml types are their ids in GGUF files:
 /// do not change them. Types of safetensors that ggml lacks follow from 100.
 enum class DType : int32_t {
-  kF32 = 0, kF16 = 1, kQ4_0 = 2, kQ4_1 = 3, kQ5_0 = 6, kQ5_1 = 7, kQ8_0 = 8, kQ8_1 = 9, kQ2_K = 10, kQ3_K = 11,
-  kQ4_K = 12, kQ5_K = 13, kQ6_K = 14, kQ8_K = 15, kIQ2_XXS = 16, kIQ2_XS = 17, kIQ3_XXS = 18, kIQ1_S = 19,
-  kIQ4_NL = 20, kIQ3_S = 21, kIQ2_S = 22, kIQ4_XS = 23, kI8 = 24, kI16 = 25, kI32 = 26, kI64 = 27, kF64 = 28,
-  kIQ1_M = 29, kBF16 = 30, kTQ1_0 = 34, kTQ2_0 = 35, kMXFP4 = 39, kNVFP4 = 40, kQ1_0 = 41, kQ2_0 = 42,
-  kU8 = 100, kU16 = 101, kU32 = 102, kU64 = 103, kBool = 104, kF8E4M3 = 105, kF8E5M2 = 106, kF8E8M0 = 107,
+  kF32 = 0,
+  kF16 = 1,
+  kQ4_0 = 2,
+  kQ4_1 = 3,
+  kQ5_0 = 6,
+  kQ5_1 = 7,
+  kQ8_0 = 8,
+  kQ8_1 = 9,
+  kQ2_K = 10,
+  kQ3_K = 11,
+  kQ4_K = 12,
+  kQ5_K = 13,
+  kQ6_K = 14,
+  kQ8_K = 15,
+  kIQ2_XXS = 16,
+  kIQ2_XS = 17,
+  kIQ3_XXS = 18,
+  kIQ1_S = 19,
+  kIQ4_NL = 20,
+  kIQ3_S = 21,
+  kIQ2_S = 22,
+  kIQ4_XS = 23,
+  kI8 = 24,
+  kI16 = 25,
+  kI32 = 26,
+  kI64 = 27,
+  kF64 = 28,
+  kIQ1_M = 29,
+  kBF16 = 30,
+  kTQ1_0 = 34,
+  kTQ2_0 = 35,
+  kMXFP4 = 39,
+  kNVFP4 = 40,
+  kQ1_0 = 41,
+  kQ2_0 = 42,
+  kU8 = 100,
+  kU16 = 101,
+  kU32 = 102,
+  kU64 = 103,
+  kBool = 104,
+  kF8E4M3 = 105,
+  kF8E5M2 = 106,
+  kF8E8M0 = 107,
 };
 
 struct DTypeInfo {
@@ -36,8 +74,8 @@ constexpr int64_t row_bytes(const DTypeInfo& info, int64_t elements) {
   return elements / info.block_size * info.block_bytes;
 }
 
-/// Decodes `elements` values (a whole number of blocks) from `blocks` to float32: bit for bit what golden/quant/README.md
-/// defines. Never fails on a block's bytes. Pure. Reference for every packed form.
+/// Decodes `elements` values (a whole number of blocks) from `blocks` to float32: bit for bit what
+/// golden/quant/README.md defines. Never fails on a block's bytes. Pure. Reference for every packed form.
 ///   blocks : row_bytes(dtype, elements) bytes, any alignment;  out : [elements]
 void dequantize(DType dtype, const std::byte* blocks, int64_t elements, float* out) noexcept;
 /// Whether dequantize() knows the type (the activation-only Q8_1 and Q8_K included).

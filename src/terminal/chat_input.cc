@@ -33,8 +33,8 @@ class EntryReader {
       return read_block(line_.substr(begin + kBlock.size()));
     }
     if (const std::string_view name = command_name(line_); !name.empty()) {
-      return {ChatEntry::Kind::kCommand, std::string(trimmed(std::string_view(line_).substr(name.size() + 1))), std::string(name),
-              source_};
+      return {ChatEntry::Kind::kCommand, std::string(trimmed(std::string_view(line_).substr(name.size() + 1))),
+              std::string(name), source_};
     }
     std::string text;
     while (line_.ends_with('\\')) {

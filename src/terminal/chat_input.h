@@ -16,8 +16,8 @@ struct ChatEntry {
   std::string source;   // as typed, for the history; "" when there is nothing to remember
 };
 
-/// Reads an entry. A line that ends with \ goes on in the next one; """ begins a text of many lines that the next """ ends.
-/// A one-line entry that begins with /word is a command; a path ("/etc/hosts") is not. Throws io_error.
+/// Reads an entry. A line that ends with \ goes on in the next one; """ begins a text of many lines that the next """
+/// ends. A one-line entry that begins with /word is a command; a path ("/etc/hosts") is not. Throws io_error.
 ChatEntry read_chat_entry(LineSource& lines, std::string_view prompt, std::string_view continuation_prompt);
 
 }  // namespace duet

@@ -9,7 +9,8 @@ namespace {
 
 class FakeLines final : public LineSource {
  public:
-  explicit FakeLines(std::deque<std::string> lines, ReadLine::Kind end = ReadLine::Kind::kEnd) : lines_(std::move(lines)), end_(end) {}
+  explicit FakeLines(std::deque<std::string> lines, ReadLine::Kind end = ReadLine::Kind::kEnd)
+      : lines_(std::move(lines)), end_(end) {}
   ReadLine read(std::string_view prompt) override {
     prompts += prompt;
     if (lines_.empty()) return {end_, end_ == ReadLine::Kind::kInterrupted ? "typed" : ""};

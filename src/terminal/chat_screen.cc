@@ -36,7 +36,8 @@ std::filesystem::path expanded(const std::string& name) {
 
 std::string statistics_line(const Finished& finished) {
   std::string line = fmt::format("{} token{}", finished.new_tokens, finished.new_tokens == 1 ? "" : "s");
-  if (const double speed = answer_tokens_per_second(finished); speed > 0) line += fmt::format(", {:.1f} tokens/s", speed);
+  if (const double speed = answer_tokens_per_second(finished); speed > 0)
+    line += fmt::format(", {:.1f} tokens/s", speed);
   line += fmt::format("; prompt {} tokens", finished.prompt_tokens);
   if (finished.reused_tokens > 0) line += fmt::format(", {} of them known already", finished.reused_tokens);
   return line + fmt::format(", {:.2f} s", finished.prompt_seconds);
@@ -52,7 +53,9 @@ class ChatScreen::Answer {
     text += delta.text;
     screen_.output_.write_untrusted(delta.text);
   }
-  void operator()(const ReasoningDelta& delta) { screen_.output_.write(screen_.output_.dim(visible_controls(delta.text))); }
+  void operator()(const ReasoningDelta& delta) {
+    screen_.output_.write(screen_.output_.dim(visible_controls(delta.text)));
+  }
   void operator()(const Finished& end) {
     finished = end;
     if (!text.ends_with('\n')) screen_.output_.write("\n");
@@ -71,7 +74,9 @@ class ChatScreen::Answer {
 };
 
 ChatScreen::ChatScreen(Session& session, ChatScreenOptions options)
-    : session_(session), options_(std::move(options)), interactive_(::isatty(STDIN_FILENO) == 1 && output_.is_terminal()) {
+    : session_(session),
+      options_(std::move(options)),
+      interactive_(::isatty(STDIN_FILENO) == 1 && output_.is_terminal()) {
   if (interactive_) {
     lines_ = std::make_unique<LineEditor>(options_.history_file);
   } else {
@@ -105,8 +110,10 @@ bool ChatScreen::handle(const ChatEntry& entry) {
     case ChatEntry::Kind::kInterrupted:
       interrupted_at_prompt(entry);
       return true;
-    case ChatEntry::Kind::kCommand: return obey(entry);
-    case ChatEntry::Kind::kText: break;
+    case ChatEntry::Kind::kCommand:
+      return obey(entry);
+    case ChatEntry::Kind::kText:
+      break;
   }
   if (entry.source.empty()) return true;
   conversation_.add_user(entry.text);
@@ -157,7 +164,8 @@ void ChatScreen::answer() {
     request.sampling.seed += answers_++;  // so that /regen says something else
     request.max_new_tokens = options_.max_new_tokens;
     request.stop_strings = options_.stop_strings;
-    session_.generate(std::move(request), interrupt_requested(), [&](const ChatEvent& event) { std::visit(shown, event); });
+    session_.generate(std::move(request), interrupt_requested(),
+                      [&](const ChatEvent& event) { std::visit(shown, event); });
   } catch (const Error& error) {
     if (error.code() == ErrorCode::kIoError) throw;  // our own input or output is gone
     shown.error = error;
@@ -178,7 +186,8 @@ void ChatScreen::answer() {
     note("stopped");
   }
   if (shown.finished.reason == FinishReason::kContext) {
-    note(fmt::format("the answer ends here: the context of {} tokens is full. /clear starts afresh", session_.context_tokens()));
+    note(fmt::format("the answer ends here: the context of {} tokens is full. /clear starts afresh",
+                     session_.context_tokens()));
   }
   if (interactive_) output_.write(output_.dim(statistics_line(shown.finished)) + "\n");
 }
@@ -192,12 +201,14 @@ void ChatScreen::regenerate() {
   }
   const size_t question = conversation_.messages().size();
   answer();
-  if (conversation_.messages().size() < question) conversation_ = std::move(before);  // no new answer: the old one stays
+  if (conversation_.messages().size() < question)
+    conversation_ = std::move(before);  // no new answer: the old one stays
 }
 
 void ChatScreen::show_system() const {
   const auto& messages = conversation_.messages();
-  if (messages.empty() || messages.front().role != "system") return note("there is no system message but the template's own");
+  if (messages.empty() || messages.front().role != "system")
+    return note("there is no system message but the template's own");
   output_.write_untrusted(messages.front().content + "\n");
 }
 
@@ -224,8 +235,9 @@ void ChatScreen::load(const std::string& name) {
 void ChatScreen::greet() const {
   if (!interactive_) return;
   const ModelSpec& spec = session_.model().description().spec;
-  output_.write(fmt::format("{}  {}\n", output_.bold(session_.model().name()),
-                            output_.dim(fmt::format("{}, context of {} tokens", spec.family, session_.context_tokens()))));
+  output_.write(
+      fmt::format("{}  {}\n", output_.bold(session_.model().name()),
+                  output_.dim(fmt::format("{}, context of {} tokens", spec.family, session_.context_tokens()))));
   output_.write(output_.dim("/help lists the commands, Ctrl-D leaves") + "\n");
 }
 

@@ -26,8 +26,8 @@ class ChatScreen {
   ChatScreen(Session& session, ChatScreenOptions options);
   ~ChatScreen();
 
-  /// Until Ctrl-D, /quit or the end of the input. Throws what input and output throw, and, away from a terminal, what an answer
-  /// fails with, and cancelled on Ctrl-C.
+  /// Until Ctrl-D, /quit or the end of the input. Throws what input and output throw, and, away from a terminal, what
+  /// an answer fails with, and cancelled on Ctrl-C.
   void run();
 
  private:

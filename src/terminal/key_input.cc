@@ -38,7 +38,8 @@ std::optional<char32_t> KeyInput::next() {
     }
     // A mark may come in two reads. Longer than ESC alone, it can be no key that a person has finished.
     const std::string_view mark = in_paste_ ? kPasteEnd : kPasteBegin;
-    if (bytes_.size() >= (in_paste_ ? 1 : 3) && bytes_.size() < mark.size() && mark.starts_with(bytes_)) return std::nullopt;
+    if (bytes_.size() >= (in_paste_ ? 1 : 3) && bytes_.size() < mark.size() && mark.starts_with(bytes_))
+      return std::nullopt;
     const Utf8Step step = decode_utf8(bytes_);
     if (step.incomplete) return std::nullopt;
     bytes_.erase(0, static_cast<size_t>(step.length));

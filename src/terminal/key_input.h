@@ -8,8 +8,8 @@
 namespace duet {
 
 /// Bytes of a terminal to the characters that a line editor gets. Text between the marks of a bracketed paste
-/// (ESC [ 200 ~ ... ESC [ 201 ~) is data: its control characters are preceded by Ctrl-V, the editor's quote, and its line ends
-/// become \n, so that a pasted text of many lines is one entry and no key is pressed by it.
+/// (ESC [ 200 ~ ... ESC [ 201 ~) is data: its control characters are preceded by Ctrl-V, the editor's quote, and its
+/// line ends become \n, so that a pasted text of many lines is one entry and no key is pressed by it.
 class KeyInput {
  public:
   static constexpr char32_t kQuote = 0x16;  // Ctrl-V

@@ -63,7 +63,8 @@ struct LineEditor::State {
   bool interrupted = false;
   std::string typed;  // when interrupted
   int read_error = 0;
-  struct sigaction old_resize {}, old_resume {};
+  struct sigaction old_resize {
+  }, old_resume{};
 
   static State& of(EditLine* editor) {
     void* data = nullptr;

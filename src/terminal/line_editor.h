@@ -26,11 +26,12 @@ class LineSource {
   virtual ReadLine read(std::string_view prompt) = 0;
 };
 
-/// Reads lines from the terminal with editing and history (Emacs keys, arrows). Takes the signal of Ctrl-C itself while it reads
-/// (terminal/interrupt.h must watch). One at a time in a process.
+/// Reads lines from the terminal with editing and history (Emacs keys, arrows). Takes the signal of Ctrl-C itself while
+/// it reads (terminal/interrupt.h must watch). One at a time in a process.
 class LineEditor final : public LineSource {
  public:
-  /// `history_file` empty: history lives as long as the editor. An unreadable or foreign file is left alone and counts as empty.
+  /// `history_file` empty: history lives as long as the editor. An unreadable or foreign file is left alone and counts
+  /// as empty.
   explicit LineEditor(std::filesystem::path history_file);
   ~LineEditor() override;
   LineEditor(const LineEditor&) = delete;

@@ -37,7 +37,9 @@ void Output::write(std::string_view text) const {
   }
 }
 
-void Output::write_untrusted(std::string_view text) const { write(terminal_ ? visible_controls(text) : std::string(text)); }
+void Output::write_untrusted(std::string_view text) const {
+  write(terminal_ ? visible_controls(text) : std::string(text));
+}
 
 std::string Output::dim(std::string_view text) const {
   return colour_ ? fmt::format("\x1b[2m{}\x1b[0m", text) : std::string(text);

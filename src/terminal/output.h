@@ -5,7 +5,8 @@
 
 namespace duet {
 
-/// Standard output or standard error: every write is whole or an error, so that a full disk or a closed pipe is never overlooked.
+/// Standard output or standard error: every write is whole or an error, so that a full disk or a closed pipe is never
+/// overlooked.
 class Output {
  public:
   /// `fd` 1 or 2.
@@ -15,8 +16,8 @@ class Output {
   bool colour() const { return colour_; }
   /// Throws io_error.
   void write(std::string_view text) const;
-  /// Text from a model or a file: on a terminal, control characters (but line ends and tabs) are shown as "^[" or "<9b>", so that
-  /// they cannot command the terminal.
+  /// Text from a model or a file: on a terminal, control characters (but line ends and tabs) are shown as "^[" or
+  /// "<9b>", so that they cannot command the terminal.
   void write_untrusted(std::string_view text) const;
   /// The text in a faint style, where colours are wanted.
   std::string dim(std::string_view text) const;

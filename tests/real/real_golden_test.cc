@@ -1,6 +1,6 @@
-// Real models against float32 logits of the reference (golden/real/README.md): the 64 best logits of every position within
-// 1.5e-3, greedy ids up to the first step whose margin does not decide. SmolLM2 runs wherever the store has it; the larger
-// models with DUET_TEST_FULL=1.
+// Real models against float32 logits of the reference (golden/real/README.md): the 64 best logits of every position
+// within 1.5e-3, greedy ids up to the first step whose margin does not decide. SmolLM2 runs wherever the store has it;
+// the larger models with DUET_TEST_FULL=1.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -48,7 +48,8 @@ void check_real(const std::filesystem::path& file, const std::filesystem::path& 
     const auto top_logits = expect.f32(p + "topk_logits");
     const size_t top = top_ids.size() / prompt.size();
     std::vector<float> selected;
-    for (size_t i = 0; i < top_ids.size(); ++i) selected.push_back(logits[i / top * vocabulary + static_cast<size_t>(top_ids[i])]);
+    for (size_t i = 0; i < top_ids.size(); ++i)
+      selected.push_back(logits[i / top * vocabulary + static_cast<size_t>(top_ids[i])]);
     EXPECT_TRUE(all_close(selected, top_logits, kBound));
     if (expect.has(p + "last_logits")) {
       EXPECT_TRUE(all_close(std::span(logits).last(vocabulary), expect.f32(p + "last_logits"), kBound));

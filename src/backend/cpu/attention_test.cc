@@ -92,9 +92,9 @@ std::vector<float> run(const Cpu& cpu, const Case& c, const Pages& pages, std::v
 
 /// Runs a case on a level against softmax in float64.
 ///   A score of D products is within (D + 2) eps of S = scale sum |q k|; its weight e^(s - m) is then within a factor
-///   1 + 2 (D + 2) eps S_max + 6 eps (exp: 2 ulp, subtraction: |s - m| eps), relative; sums of at most 64 terms per tile and
-///   the merge of n tiles add (64 + 8 n) eps. The output is an average of values: the error is that of the weights, above
-///   and below the line, times the average of |v|.
+///   1 + 2 (D + 2) eps S_max + 6 eps (exp: 2 ulp, subtraction: |s - m| eps), relative; sums of at most 64 terms per
+///   tile and the merge of n tiles add (64 + 8 n) eps. The output is an average of values: the error is that of the
+///   weights, above and below the line, times the average of |v|.
 void expect_attention(const Cpu& cpu, const Case& c, uint32_t seed) {
   const Pages pages(c.sequences, (c.length + kTokens - 1) / kTokens, c.kv_heads, c.dim, NAN);
   const std::vector<float> q = c.queries(seed), k = c.tokens(seed + 1000), v = c.tokens(seed + 2000);
@@ -135,7 +135,8 @@ void expect_attention(const Cpu& cpu, const Case& c, uint32_t seed) {
       for (int64_t d = 0; d < c.dim; ++d) {
         double sum = 0, size = 0;
         for (int64_t j = first; j <= last; ++j) {
-          const double term = scores[static_cast<size_t>(j - first)] * static_cast<double>(v[static_cast<size_t>(token(j) + d)]);
+          const double term =
+              scores[static_cast<size_t>(j - first)] * static_cast<double>(v[static_cast<size_t>(token(j) + d)]);
           sum += term;
           size += std::abs(term);
         }
@@ -154,7 +155,8 @@ class AttentionLevel : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
     const auto levels = supported_cpu_levels();
-    if (std::find(levels.begin(), levels.end(), GetParam()) == levels.end()) GTEST_SKIP() << "this CPU lacks " << GetParam();
+    if (std::find(levels.begin(), levels.end(), GetParam()) == levels.end())
+      GTEST_SKIP() << "this CPU lacks " << GetParam();
   }
 };
 INSTANTIATE_TEST_SUITE_P(Attention, AttentionLevel, testing::Values("baseline", "avx2", "avx512"),
@@ -192,7 +194,8 @@ Case mixed() {
   c.dim = 48;
   c.sequences = 4;
   c.length = 150;
-  for (const auto& [sequence, first, last] : {std::tuple{2, 149, 150}, {0, 40, 90}, {3, 0, 1}, {1, 128, 150}, {2, 3, 4}, {0, 63, 66}}) {
+  for (const auto& [sequence, first, last] :
+       {std::tuple{2, 149, 150}, {0, 40, 90}, {3, 0, 1}, {1, 128, 150}, {2, 3, 4}, {0, 63, 66}}) {
     for (int position = first; position < last; ++position) {
       c.sequence.push_back(sequence);
       c.position.push_back(position);

@@ -37,18 +37,29 @@ void extract_field(const std::byte* in, int64_t lane, int64_t elements, std::byt
 
 std::span<const BlockField> block_fields(DType dtype) {
   switch (dtype) {
-    case DType::kF32: return kF32;
+    case DType::kF32:
+      return kF32;
     case DType::kF16:
-    case DType::kBF16: return kF16;
-    case DType::kQ4_0: return kQ4_0;
-    case DType::kQ4_1: return kQ4_1;
-    case DType::kQ5_0: return kQ5_0;
-    case DType::kQ5_1: return kQ5_1;
-    case DType::kQ8_0: return kQ8_0;
-    case DType::kQ4_K: return kQ4_K;
-    case DType::kQ5_K: return kQ5_K;
-    case DType::kQ6_K: return kQ6_K;
-    default: return {};
+    case DType::kBF16:
+      return kF16;
+    case DType::kQ4_0:
+      return kQ4_0;
+    case DType::kQ4_1:
+      return kQ4_1;
+    case DType::kQ5_0:
+      return kQ5_0;
+    case DType::kQ5_1:
+      return kQ5_1;
+    case DType::kQ8_0:
+      return kQ8_0;
+    case DType::kQ4_K:
+      return kQ4_K;
+    case DType::kQ5_K:
+      return kQ5_K;
+    case DType::kQ6_K:
+      return kQ6_K;
+    default:
+      return {};
   }
 }
 
@@ -59,9 +70,15 @@ void interleave_panel(DType dtype, const std::byte* rows, int64_t blocks, std::b
     const std::byte* in = rows;
     for (const BlockField& field : fields) {
       switch (field.element_bytes) {
-        case 1: interleave_field<1>(in, blocks * block_bytes, field.elements, panel); break;
-        case 2: interleave_field<2>(in, blocks * block_bytes, field.elements, panel); break;
-        default: interleave_field<4>(in, blocks * block_bytes, field.elements, panel); break;
+        case 1:
+          interleave_field<1>(in, blocks * block_bytes, field.elements, panel);
+          break;
+        case 2:
+          interleave_field<2>(in, blocks * block_bytes, field.elements, panel);
+          break;
+        default:
+          interleave_field<4>(in, blocks * block_bytes, field.elements, panel);
+          break;
       }
       in += field.element_bytes * field.elements;
       panel += kPanelRows * field.element_bytes * field.elements;
@@ -74,9 +91,15 @@ void extract_blocks(DType dtype, const std::byte* groups, int64_t lane, int64_t 
   for (int64_t b = 0; b < blocks; ++b) {
     for (const BlockField& field : fields) {
       switch (field.element_bytes) {
-        case 1: extract_field<1>(groups, lane, field.elements, out); break;
-        case 2: extract_field<2>(groups, lane, field.elements, out); break;
-        default: extract_field<4>(groups, lane, field.elements, out); break;
+        case 1:
+          extract_field<1>(groups, lane, field.elements, out);
+          break;
+        case 2:
+          extract_field<2>(groups, lane, field.elements, out);
+          break;
+        default:
+          extract_field<4>(groups, lane, field.elements, out);
+          break;
       }
       out += field.element_bytes * field.elements;
       groups += kPanelRows * field.element_bytes * field.elements;

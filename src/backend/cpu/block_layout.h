@@ -8,8 +8,9 @@
 
 namespace duet {
 
-/// How a weight type lies in a panel of 16 rows. The panel is one block group after the other; a group holds the same block of
-/// all 16 rows, field by field of the file's block, each element of a field 16 times in a row (one per weight row):
+/// How a weight type lies in a panel of 16 rows. The panel is one block group after the other; a group holds the same
+/// block of all 16 rows, field by field of the file's block, each element of a field 16 times in a row (one per weight
+/// row):
 ///   Q4_0: d [16] f16, then byte 0 of qs [16], byte 1 of qs [16], ...
 /// so 16 neighbouring bytes are 16 weight rows, and a group has exactly the bytes of its 16 blocks.
 struct BlockField {

@@ -15,8 +15,8 @@ namespace {
 /// Elements below which a row-wise op is not worth waking the workers for.
 constexpr int64_t kSmall = 16384;
 
-/// Sum of squares in 16 double lanes (lane i: elements i, i + 16, ...), then lane by lane: products of float32 are exact in
-/// double, so each of the n/16 + 15 additions rounds once to 2^-53.
+/// Sum of squares in 16 double lanes (lane i: elements i, i + 16, ...), then lane by lane: products of float32 are
+/// exact in double, so each of the n/16 + 15 additions rounds once to 2^-53.
 double sum_of_squares(const float* x, int64_t n) {
   double lanes[16] = {};
   int64_t i = 0;

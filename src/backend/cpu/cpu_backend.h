@@ -10,8 +10,8 @@
 
 namespace duet {
 
-/// The host's CPU: panels dequantized to float32, one chain per output (docs of the ops in backend.h). All memory that the
-/// ops need beside their arguments is taken when the backend is made and when weights are packed.
+/// The host's CPU: panels dequantized to float32, one chain per output (docs of the ops in backend.h). All memory that
+/// the ops need beside their arguments is taken when the backend is made and when weights are packed.
 class CpuBackend final : public Backend {
  public:
   /// Throws out_of_memory.
@@ -50,9 +50,9 @@ class CpuBackend final : public Backend {
 
   ThreadPool& pool_;
   CpuLevel level_;
-  Buffer scratch_;           // [threads, kWorkerFloats]
+  Buffer scratch_;  // [threads, kWorkerFloats]
   std::mutex activations_mutex_;
-  Buffer activations_;       // a block of activation rows in row tiles
+  Buffer activations_;  // a block of activation rows in row tiles
 };
 
 }  // namespace duet

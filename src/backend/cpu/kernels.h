@@ -12,7 +12,8 @@ namespace duet {
 
 /// Rows of a weight panel: one float32 per lane of the widest level.
 inline constexpr int64_t kPanelRows = 16;
-/// Columns of a panel that are dequantized at once (16 KiB of float32: half of an L1 cache). A whole number of any block.
+/// Columns of a panel that are dequantized at once (16 KiB of float32: half of an L1 cache). A whole number of any
+/// block.
 inline constexpr int64_t kUnpackColumns = 256;
 /// Panels whose chains one gemv call interleaves, to hide the latency of the additions.
 inline constexpr int64_t kGemvPanels = 2;
@@ -35,7 +36,8 @@ static_assert(kWorkerFloats >= kUnpackColumns * kPanelRows + kBlockRows * kPanel
 inline constexpr int64_t kOneRowWork = 32768;
 inline constexpr int64_t kBlockWork = 262144;
 
-/// Dequantizes `blocks` consecutive block groups of a panel to out [blocks * block_size, 16], bit for bit as dequantize().
+/// Dequantizes `blocks` consecutive block groups of a panel to out [blocks * block_size, 16], bit for bit as
+/// dequantize().
 using UnpackKernel = void (*)(const std::byte* groups, int64_t blocks, float* out) noexcept;
 
 /// One chain per output row: out[p][lane] = sum over k ascending of w[p][k][lane] x[k], for `panels` (1 or kGemvPanels)
@@ -43,15 +45,16 @@ using UnpackKernel = void (*)(const std::byte* groups, int64_t blocks, float* ou
 using GemvKernel = void (*)(const std::byte* panel, int64_t panel_bytes, int64_t panels, int64_t blocks, const float* x,
                             float* out) noexcept;
 
-/// sums[r][lane] (+)= sum over i ascending of panel[i * panel_stride + lane] x[i * rows + r]; one chain per element, begun at
-/// 0 or, with `go_on`, at the value in sums.   rows in [1, row_tile], sums [rows, 16] with rows `sums_stride` apart
+/// sums[r][lane] (+)= sum over i ascending of panel[i * panel_stride + lane] x[i * rows + r]; one chain per element,
+/// begun at 0 or, with `go_on`, at the value in sums.   rows in [1, row_tile], sums [rows, 16] with rows `sums_stride`
+/// apart
 using GemmKernel = void (*)(const float* panel, int64_t panel_stride, const float* x, int64_t columns, int64_t rows,
                             float* sums, int64_t sums_stride, bool go_on) noexcept;
 
 using SiluMulKernel = void (*)(const float* gate, const float* up, float* out, int64_t count) noexcept;
 
-/// One piece of attention: query rows [begin, end) of one kv head, all of one sequence. Query row i is row i / group of the
-/// batch and head kv_head * group + i % group.
+/// One piece of attention: query rows [begin, end) of one kv head, all of one sequence. Query row i is row i / group of
+/// the batch and head kv_head * group + i % group.
 struct AttentionPiece {
   const float* q = nullptr;  // [T, heads, head_dim]
   float* out = nullptr;      // the same shape
@@ -66,7 +69,8 @@ struct AttentionPiece {
 };
 using AttentionKernel = void (*)(const AttentionPiece& piece) noexcept;
 
-/// Kernels of one weight type. A type without them (null) keeps its rows as the file has them and goes through dequantize().
+/// Kernels of one weight type. A type without them (null) keeps its rows as the file has them and goes through
+/// dequantize().
 struct TypeKernels {
   UnpackKernel unpack = nullptr;
   GemvKernel gemv = nullptr;

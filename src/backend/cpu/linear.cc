@@ -53,8 +53,12 @@ void CpuBackend::linear(Tensor x, const PackedWeight& weight, Tensor bias, Epilo
   const auto& packed = static_cast<const CpuPackedWeight&>(weight);
   static constexpr TypeKernels kNone = {};
   const auto type = static_cast<size_t>(packed.dtype());
-  const Product product = {x.f32(), packed, type < CpuKernels::kTypes ? level_.kernels.types[type] : kNone,
-                           bias.f32(), epilogue == Epilogue::kAdd, out.f32()};
+  const Product product = {x.f32(),
+                           packed,
+                           type < CpuKernels::kTypes ? level_.kernels.types[type] : kNone,
+                           bias.f32(),
+                           epilogue == Epilogue::kAdd,
+                           out.f32()};
   const int64_t rows = x.dim(0);
   if (rows == 1) {
     linear_one_row(product);
@@ -125,8 +129,8 @@ void CpuBackend::linear_block(const Product& p, int64_t first_row, int64_t rows)
         const float* const w = p.decode(panel, k, columns, room);
         for (int64_t r = 0; r < rows; r += tile) {
           const int64_t count = std::min(tile, rows - r);
-          level_.kernels.gemm(w, kPanelRows, packed + r * in + k * count, columns, count, sums + r * kPanelRows, kPanelRows,
-                              k > 0);
+          level_.kernels.gemm(w, kPanelRows, packed + r * in + k * count, columns, count, sums + r * kPanelRows,
+                              kPanelRows, k > 0);
         }
       }
       for (int64_t r = 0; r < rows; ++r) p.finish(first_row + r, panel, sums + r * kPanelRows);

@@ -21,12 +21,13 @@ std::vector<float> run_linear(const Cpu& cpu, const PackedWeight& weight, std::v
                               Epilogue epilogue, std::vector<float> out, int64_t rows) {
   Tensor b;
   if (!bias.empty()) b = test::view(bias, Shape{weight.rows()});
-  cpu->linear(test::view(x, Shape{rows, weight.cols()}), weight, b, epilogue, test::view(out, Shape{rows, weight.rows()}));
+  cpu->linear(test::view(x, Shape{rows, weight.cols()}), weight, b, epilogue,
+              test::view(out, Shape{rows, weight.rows()}));
   return out;
 }
 
-/// y = sum x w (+ bias) (+ out): a chain of n float32 steps is within n eps / (1 - n eps) of sum |x w|, bias and out add one
-/// step each; products that underflow lose up to 2^-150 each.
+/// y = sum x w (+ bias) (+ out): a chain of n float32 steps is within n eps / (1 - n eps) of sum |x w|, bias and out
+/// add one step each; products that underflow lose up to 2^-150 each.
 void expect_linear(const Cpu& cpu, const Matrix& m, int64_t rows, bool with_bias, Epilogue epilogue) {
   const uint32_t seed = next_seed();
   const auto weight = cpu->pack(m.source());
@@ -65,12 +66,12 @@ class EveryLevel : public testing::TestWithParam<std::string> {};
 INSTANTIATE_TEST_SUITE_P(Linear, EveryLevel, testing::Values("baseline", "avx2", "avx512"),
                          [](const auto& level) { return level.param; });
 
-#define SKIP_WITHOUT_LEVEL(level)                                                              \
-  do {                                                                                         \
-    const auto levels = supported_cpu_levels();                                                \
-    if (std::find(levels.begin(), levels.end(), level) == levels.end()) {                      \
-      GTEST_SKIP() << "this CPU lacks " << level;                                              \
-    }                                                                                          \
+#define SKIP_WITHOUT_LEVEL(level)                                         \
+  do {                                                                    \
+    const auto levels = supported_cpu_levels();                           \
+    if (std::find(levels.begin(), levels.end(), level) == levels.end()) { \
+      GTEST_SKIP() << "this CPU lacks " << level;                         \
+    }                                                                     \
   } while (false)
 
 TEST_P(EveryLevel, EveryTypeIsWithinTheBound) {
@@ -91,7 +92,8 @@ TEST_P(EveryLevel, EveryNumberOfRowsAndOutputs) {
   const Cpu cpu(GetParam());
   for (const int64_t outs : {0, 1, 15, 16, 17, 32, 33, 48, 95}) {
     const Matrix m = test::random_matrix(DType::kQ4_0, outs, 96, next_seed());
-    for (const int64_t rows : {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 23, 24, 25, 131, 132, 133, 264, 265, 401}) {
+    for (const int64_t rows :
+         {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 23, 24, 25, 131, 132, 133, 264, 265, 401}) {
       expect_linear(cpu, m, rows, rows % 2 == 0, rows % 3 == 0 ? Epilogue::kAdd : Epilogue::kNone);
     }
   }
@@ -122,7 +124,8 @@ TEST_P(EveryLevel, ARowHasTheSameBitsAloneAmongManyAndOnAnyThreads) {
     const int64_t block = dtype_info(dtype).block_size;
     const int64_t in = block == 1 ? 576 : std::max<int64_t>(2 * block, 576 / block * block), outs = 83, rows = 29;
     const Matrix m = test::random_matrix(dtype, outs, in, next_seed());
-    const std::vector<float> x = test::random_floats(rows * in, next_seed()), bias = test::random_floats(outs, next_seed());
+    const std::vector<float> x = test::random_floats(rows * in, next_seed()),
+                             bias = test::random_floats(outs, next_seed());
     const std::vector<float> before = test::random_floats(rows * outs, next_seed());
     const auto weight = two->pack(m.source());
     const std::vector<float> all = run_linear(two, *weight, x, bias, Epilogue::kAdd, before, rows);
@@ -157,7 +160,8 @@ TEST_P(EveryLevel, NanAndInfinityReachTheirRowAndOutputOnly) {
   for (const int64_t rows : {1, 14}) {
     std::vector<float> x(static_cast<size_t>(rows * 40), 1.0f);
     if (rows > 1) x[5 * 40 + 2] = nan;
-    const std::vector<float> y = run_linear(cpu, *weight, x, {}, Epilogue::kNone, std::vector<float>(x.size() / 2), rows);
+    const std::vector<float> y =
+        run_linear(cpu, *weight, x, {}, Epilogue::kNone, std::vector<float>(x.size() / 2), rows);
     for (int64_t t = 0; t < rows; ++t) {
       for (int64_t o = 0; o < 20; ++o) {
         const float value = y[static_cast<size_t>(t * 20 + o)];
@@ -179,7 +183,8 @@ TEST(Linear, Avx2AndAvx512GiveTheSameBits) {
   for (const DType dtype : test::weight_types()) {
     const Matrix m = test::random_matrix(dtype, 83, 768, next_seed());
     for (const int64_t rows : {1, 2, 8, 27}) {
-      const std::vector<float> x = test::random_floats(rows * m.cols, next_seed()), bias = test::random_floats(m.rows, next_seed());
+      const std::vector<float> x = test::random_floats(rows * m.cols, next_seed()),
+                               bias = test::random_floats(m.rows, next_seed());
       const std::vector<float> zero(static_cast<size_t>(rows * m.rows));
       EXPECT_TRUE(test::same_bits(run_linear(low, *low->pack(m.source()), x, bias, Epilogue::kNone, zero, rows),
                                   run_linear(high, *high->pack(m.source()), x, bias, Epilogue::kNone, zero, rows)));
@@ -197,7 +202,8 @@ TEST(Linear, OneChainAscending) {
     const auto weight = cpu->pack(m.source());
     for (const int64_t rows : {1, 13}) {
       const std::vector<float> x(static_cast<size_t>(3 * rows), 1.0f);
-      for (const float y : run_linear(cpu, *weight, x, {}, Epilogue::kNone, std::vector<float>(16 * x.size() / 3), rows)) {
+      for (const float y :
+           run_linear(cpu, *weight, x, {}, Epilogue::kNone, std::vector<float>(16 * x.size() / 3), rows)) {
         EXPECT_EQ(y, 0.0f);
       }
     }

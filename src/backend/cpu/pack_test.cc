@@ -32,7 +32,8 @@ TEST(Pack, EveryTypeKeepsItsBytesAndReadsBackItsRows) {
   for (const std::string_view level : supported_cpu_levels()) {
     const Cpu cpu(level);
     for (const DType dtype : test::weight_types()) {
-      if (!std::filesystem::exists(test::golden("quant") / (std::string(dtype_info(dtype).name) + ".safetensors"))) continue;
+      if (!std::filesystem::exists(test::golden("quant") / (std::string(dtype_info(dtype).name) + ".safetensors")))
+        continue;
       const Matrix m = golden_matrix(dtype);
       const auto weight = cpu->pack(m.source());
       EXPECT_EQ(weight->rows(), m.rows);
@@ -113,7 +114,8 @@ TEST(Pack, AMatrixLargerThanTheStagingIsReadOnceInPieces) {
   EXPECT_LE(largest, 1 << 20);
   std::vector<int32_t> ids = {0, 15, 16, 4999, 5002, 2500};
   std::vector<float> rows(ids.size() * 1024), expected;
-  for (const int32_t id : ids) expected.insert(expected.end(), m.values.begin() + id * 1024, m.values.begin() + (id + 1) * 1024);
+  for (const int32_t id : ids)
+    expected.insert(expected.end(), m.values.begin() + id * 1024, m.values.begin() + (id + 1) * 1024);
   cpu->embed_rows(*weight, ids, test::view(rows, Shape{6, 1024}));
   EXPECT_TRUE(test::same_bits(rows, expected));
 }

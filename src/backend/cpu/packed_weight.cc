@@ -62,8 +62,8 @@ void CpuPackedWeight::decode_plain(int64_t first_row, int64_t begin, int64_t col
   }
 }
 
-std::unique_ptr<CpuPackedWeight> pack_cpu_weight(const WeightSource& source, const CpuKernels& kernels, ThreadPool& pool,
-                                                 Device& device) {
+std::unique_ptr<CpuPackedWeight> pack_cpu_weight(const WeightSource& source, const CpuKernels& kernels,
+                                                 ThreadPool& pool, Device& device) {
   if (!can_dequantize(source.dtype)) {
     fail(ErrorCode::kBadDtype, "{}: {} is no weight type", source.name, dtype_info(source.dtype).name);
   }
@@ -74,7 +74,8 @@ std::unique_ptr<CpuPackedWeight> pack_cpu_weight(const WeightSource& source, con
   }
   const int64_t row_bytes = duet::row_bytes(info, source.cols);
   if (row_bytes > 0 && source.rows > std::numeric_limits<int64_t>::max() / row_bytes) {
-    fail(ErrorCode::kSizeOverflow, "{}: [{},{}] has more bytes than 63 bits count", source.name, source.rows, source.cols);
+    fail(ErrorCode::kSizeOverflow, "{}: [{},{}] has more bytes than 63 bits count", source.name, source.rows,
+         source.cols);
   }
   const bool has_panels = kernels_of(kernels, source.dtype) != nullptr;
   Buffer data = device.allocate(source.rows * row_bytes);
@@ -98,7 +99,8 @@ std::unique_ptr<CpuPackedWeight> pack_cpu_weight(const WeightSource& source, con
         in.resize(static_cast<size_t>(whole * panel_bytes));
         source.read_rows(begin * kPanelRows, whole * kPanelRows, in);
         for (int64_t p = 0; p < whole; ++p) {
-          interleave_panel(source.dtype, in.data() + p * panel_bytes, source.cols / info.block_size, out + p * panel_bytes);
+          interleave_panel(source.dtype, in.data() + p * panel_bytes, source.cols / info.block_size,
+                           out + p * panel_bytes);
         }
       }
       const int64_t plain = rows - whole * kPanelRows;

@@ -10,8 +10,8 @@
 
 namespace duet {
 
-/// A weight matrix as panels of 16 rows (block_layout.h) in the file's own block type: exactly the bytes of the source. Rows
-/// beyond the last whole panel, and all rows of a type without kernels at this level, stay as the file has them.
+/// A weight matrix as panels of 16 rows (block_layout.h) in the file's own block type: exactly the bytes of the source.
+/// Rows beyond the last whole panel, and all rows of a type without kernels at this level, stay as the file has them.
 class CpuPackedWeight final : public PackedWeight {
  public:
   CpuPackedWeight(Buffer data, const WeightSource& source, bool has_panels);
@@ -40,7 +40,7 @@ class CpuPackedWeight final : public PackedWeight {
 
 /// Reads `source` in bounded pieces, in parallel, and packs it into memory of `device`.
 /// Throws what source.read_rows throws, out_of_memory, bad_dtype (a type that is no weight), bad_shape.
-std::unique_ptr<CpuPackedWeight> pack_cpu_weight(const WeightSource& source, const CpuKernels& kernels, ThreadPool& pool,
-                                                 Device& device);
+std::unique_ptr<CpuPackedWeight> pack_cpu_weight(const WeightSource& source, const CpuKernels& kernels,
+                                                 ThreadPool& pool, Device& device);
 
 }  // namespace duet

@@ -17,7 +17,8 @@ class RowsLevel : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
     const auto levels = supported_cpu_levels();
-    if (std::find(levels.begin(), levels.end(), GetParam()) == levels.end()) GTEST_SKIP() << "this CPU lacks " << GetParam();
+    if (std::find(levels.begin(), levels.end(), GetParam()) == levels.end())
+      GTEST_SKIP() << "this CPU lacks " << GetParam();
   }
 };
 INSTANTIATE_TEST_SUITE_P(Rows, RowsLevel, testing::Values("baseline", "avx2", "avx512"),
@@ -55,8 +56,8 @@ TEST_P(RowsLevel, ExpIsWithinTwoUlpEverywhere) {
 
 TEST_P(RowsLevel, ExpOfExtremes) {
   const CpuKernels kernels = choose_cpu_level(GetParam()).kernels;
-  const std::vector<float> x = {0.0f,     -0.0f,   INFINITY, -INFINITY, NAN,   -NAN,    3.4e38f,
-                                -3.4e38f, 1e-45f,  -1e-45f,  88.72283f, 88.73f, -104.0f, -103.9f, 1000.0f, -1000.0f, 89.5f};
+  const std::vector<float> x = {0.0f,    -0.0f,     INFINITY, -INFINITY, NAN,     -NAN,    3.4e38f,  -3.4e38f, 1e-45f,
+                                -1e-45f, 88.72283f, 88.73f,   -104.0f,   -103.9f, 1000.0f, -1000.0f, 89.5f};
   for (size_t n = 0; n <= x.size(); ++n) {  // every length of the last vector
     std::vector<float> y(n + 1, 42.0f);
     kernels.exp(x.data(), y.data(), static_cast<int64_t>(n));
@@ -78,8 +79,8 @@ TEST_P(RowsLevel, ExpOfExtremes) {
   }
 }
 
-/// e within 2 ulp, then up to four rounded steps: 8 ulp of the product. Below the normal range e is within 2^-148, which g and
-/// up multiply, and g e and the product lose a step each.
+/// e within 2 ulp, then up to four rounded steps: 8 ulp of the product. Below the normal range e is within 2^-148,
+/// which g and up multiply, and g e and the product lose a step each.
 TEST_P(RowsLevel, SiluMul) {
   const Cpu cpu(GetParam());
   uint32_t seed = 0;
@@ -212,7 +213,8 @@ TEST(Rows, KvWriteTouchesItsSlotsOnly) {
   const Cpu cpu;
   constexpr int64_t kHeads = 3, kDim = 5, kPage = 2 * kHeads * KvView::kPageTokens * kDim;
   std::vector<float> data(3 * kPage, 9.0f);
-  std::vector<std::byte*> first = {reinterpret_cast<std::byte*>(data.data()), reinterpret_cast<std::byte*>(data.data() + kPage)};
+  std::vector<std::byte*> first = {reinterpret_cast<std::byte*>(data.data()),
+                                   reinterpret_cast<std::byte*>(data.data() + kPage)};
   std::vector<std::byte*> second = {reinterpret_cast<std::byte*>(data.data() + 2 * kPage)};
   const std::vector<std::span<std::byte* const>> pages = {first, second};
   KvView kv;

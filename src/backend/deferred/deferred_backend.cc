@@ -1,6 +1,7 @@
-// A test double: computes with `ref`, but queues every op until a sync or a copy to the host, and keeps its buffers unreadable
-// and unwritable for the host in between (PROT_NONE: a stray access ends the test with a signal). Host data that an op was
-// given is copied at the call. Whatever passes on it has no hidden host access, so a GPU backend will not find one.
+// A test double: computes with `ref`, but queues every op until a sync or a copy to the host, and keeps its buffers
+// unreadable and unwritable for the host in between (PROT_NONE: a stray access ends the test with a signal). Host data
+// that an op was given is copied at the call. Whatever passes on it has no hidden host access, so a GPU backend will
+// not find one.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -26,7 +27,9 @@ struct OwnedKv {
   std::vector<int32_t> sequence, position;
 
   OwnedKv(const KvView& kv, const RowPlaces& rows)
-      : view(kv), sequence(rows.sequence.begin(), rows.sequence.end()), position(rows.position.begin(), rows.position.end()) {
+      : view(kv),
+        sequence(rows.sequence.begin(), rows.sequence.end()),
+        position(rows.position.begin(), rows.position.end()) {
     for (const auto& pages : kv.pages) tables.emplace_back(pages.begin(), pages.end());
     for (const auto& table : tables) spans.emplace_back(table);
     view.pages = spans;
@@ -42,7 +45,8 @@ class DeferredBackend final : public Backend {
   std::unique_ptr<PackedWeight> pack(const WeightSource& source) override { return ref_.pack(source); }
 
   void embed_rows(const PackedWeight& table, std::span<const int32_t> ids, Tensor out) noexcept override {
-    later([this, &table, ids = std::vector<int32_t>(ids.begin(), ids.end()), out] { ref_.embed_rows(table, ids, out); });
+    later(
+        [this, &table, ids = std::vector<int32_t>(ids.begin(), ids.end()), out] { ref_.embed_rows(table, ids, out); });
   }
   void linear(Tensor x, const PackedWeight& weight, Tensor bias, Epilogue epilogue, Tensor out) noexcept override {
     later([this, x, &weight, bias, epilogue, out] { ref_.linear(x, weight, bias, epilogue, out); });
@@ -57,9 +61,11 @@ class DeferredBackend final : public Backend {
     later([this, gate, up, out] { ref_.silu_mul(gate, up, out); });
   }
   void kv_write(Tensor k, Tensor v, const KvView& kv, const RowPlaces& rows) noexcept override {
-    later([this, k, v, owned = std::make_shared<OwnedKv>(kv, rows)] { ref_.kv_write(k, v, owned->view, owned->rows()); });
+    later(
+        [this, k, v, owned = std::make_shared<OwnedKv>(kv, rows)] { ref_.kv_write(k, v, owned->view, owned->rows()); });
   }
-  void attention(Tensor q, const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec, Tensor out) noexcept override {
+  void attention(Tensor q, const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec,
+                 Tensor out) noexcept override {
     later([this, q, owned = std::make_shared<OwnedKv>(kv, rows), spec, out] {
       ref_.attention(q, owned->view, owned->rows(), spec, out);
     });
@@ -78,7 +84,8 @@ class DeferredBackend final : public Backend {
   }
   void copy_to_device(std::byte* device, const void* host, int64_t bytes) noexcept override {
     const auto* from = static_cast<const std::byte*>(host);
-    later([device, data = std::vector<std::byte>(from, from + bytes)] { std::memcpy(device, data.data(), data.size()); });
+    later(
+        [device, data = std::vector<std::byte>(from, from + bytes)] { std::memcpy(device, data.data(), data.size()); });
   }
   void copy_to_host(void* host, const std::byte* device, int64_t bytes) noexcept override {
     later([host, device, bytes] { std::memcpy(host, device, static_cast<size_t>(bytes)); });

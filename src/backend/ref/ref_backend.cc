@@ -25,8 +25,9 @@ class RefWeight final : public PackedWeight {
     const int64_t step = std::max<int64_t>(1, kStagingBytes / std::max<int64_t>(1, row_bytes_));
     for (int64_t row = 0; row < source.rows; row += step) {
       const int64_t count = std::min(step, source.rows - row);
-      source.read_rows(row, count,
-                       std::span(data_).subspan(static_cast<size_t>(row * row_bytes_), static_cast<size_t>(count * row_bytes_)));
+      source.read_rows(
+          row, count,
+          std::span(data_).subspan(static_cast<size_t>(row * row_bytes_), static_cast<size_t>(count * row_bytes_)));
     }
   }
   int64_t bytes() const override { return static_cast<int64_t>(data_.size()); }
@@ -51,11 +52,14 @@ float* page_values(const KvView& kv, int64_t sequence, int64_t position, bool va
 
 }  // namespace
 
-std::unique_ptr<PackedWeight> RefBackend::pack(const WeightSource& source) { return std::make_unique<RefWeight>(source); }
+std::unique_ptr<PackedWeight> RefBackend::pack(const WeightSource& source) {
+  return std::make_unique<RefWeight>(source);
+}
 
 void RefBackend::embed_rows(const PackedWeight& table, std::span<const int32_t> ids, Tensor out) noexcept {
   const auto& weight = static_cast<const RefWeight&>(table);
-  for (size_t t = 0; t < ids.size(); ++t) weight.dequantize_row(ids[t], out.f32() + static_cast<int64_t>(t) * table.cols());
+  for (size_t t = 0; t < ids.size(); ++t)
+    weight.dequantize_row(ids[t], out.f32() + static_cast<int64_t>(t) * table.cols());
 }
 
 void RefBackend::linear(Tensor x, const PackedWeight& packed, Tensor bias, Epilogue epilogue, Tensor out) noexcept {
@@ -120,7 +124,8 @@ void RefBackend::kv_write(Tensor k, Tensor v, const KvView& kv, const RowPlaces&
   }
 }
 
-void RefBackend::attention(Tensor q, const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec, Tensor out) noexcept {
+void RefBackend::attention(Tensor q, const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec,
+                           Tensor out) noexcept {
   const int64_t heads = q.dim(1), dim = q.dim(2), group = heads / kv.kv_heads;
   std::vector<double> scores, sum(static_cast<size_t>(dim));
   for (int64_t t = 0; t < q.dim(0); ++t) {
@@ -170,7 +175,7 @@ Buffer RefBackend::allocate(int64_t bytes) {
   return Buffer(this, static_cast<std::byte*>(data), bytes);
 }
 
-void RefBackend::release(std::byte* data, int64_t) noexcept { ::operator delete(data, std::align_val_t{64}); }
+void RefBackend::release(std::byte* data, int64_t) noexcept { ::operator delete (data, std::align_val_t{64}); }
 
 void RefBackend::copy_to_device(std::byte* device, const void* host, int64_t bytes) noexcept {
   std::memcpy(device, host, static_cast<size_t>(bytes));

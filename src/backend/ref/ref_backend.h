@@ -16,7 +16,8 @@ class RefBackend final : public Backend {
   void rope(Tensor x, Tensor cos, Tensor sin) noexcept override;
   void silu_mul(Tensor gate, Tensor up, Tensor out) noexcept override;
   void kv_write(Tensor k, Tensor v, const KvView& kv, const RowPlaces& rows) noexcept override;
-  void attention(Tensor q, const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec, Tensor out) noexcept override;
+  void attention(Tensor q, const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec,
+                 Tensor out) noexcept override;
   void select_rows(Tensor x, std::span<const int32_t> rows, Tensor out) noexcept override;
 
   Buffer allocate(int64_t bytes) override;

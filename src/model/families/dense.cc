@@ -32,7 +32,8 @@ int64_t head_dim_of(Fields& fields, const DenseTraits& traits, const DenseFields
   if (!dim && traits.default_head_dim > 0 && fields.file().ends_with(".json")) dim = traits.default_head_dim;
   if (!dim) {
     if (dense.hidden % dense.heads != 0) {
-      fields.fail_value(heads_key, std::to_string(dense.heads), fmt::format("a divisor of the hidden size {}", dense.hidden));
+      fields.fail_value(heads_key, std::to_string(dense.heads),
+                        fmt::format("a divisor of the hidden size {}", dense.hidden));
     }
     dim = dense.hidden / dense.heads;
   }
@@ -40,7 +41,8 @@ int64_t head_dim_of(Fields& fields, const DenseTraits& traits, const DenseFields
   return *dim;
 }
 
-void check_kv_heads(const Fields& fields, const DenseFields& dense, const std::string& key, const std::string& heads_key) {
+void check_kv_heads(const Fields& fields, const DenseFields& dense, const std::string& key,
+                    const std::string& heads_key) {
   if (dense.heads % dense.kv_heads != 0) {
     fields.fail_value(key, std::to_string(dense.kv_heads),
                       fmt::format("a divisor of {}, {}", fields.name(heads_key), dense.heads));
@@ -59,7 +61,8 @@ DenseFields read_gguf(const DenseTraits& traits, const Checkpoint& checkpoint) {
   dense.kv_heads = fields.integer("attention.head_count_kv", 1, kMaxHeads).value_or(dense.heads);
   check_kv_heads(fields, dense, "attention.head_count_kv", "attention.head_count");
   dense.head_dim = head_dim_of(fields, traits, dense, "attention.key_length", "attention.head_count");
-  if (const auto value_dim = fields.integer("attention.value_length", 1, kMaxDim); value_dim && *value_dim != dense.head_dim) {
+  if (const auto value_dim = fields.integer("attention.value_length", 1, kMaxDim);
+      value_dim && *value_dim != dense.head_dim) {
     fail(ErrorCode::kUnsupportedFeature, "{}: {} is {} but {} is {}: they must be equal", fields.file(),
          fields.name("attention.value_length"), *value_dim, fields.name("attention.key_length"), dense.head_dim);
   }
@@ -73,8 +76,8 @@ DenseFields read_gguf(const DenseTraits& traits, const Checkpoint& checkpoint) {
   std::vector<float> divisors;
   if (const TensorEntry* entry = checkpoint.find("rope_freqs.weight")) {
     if (entry->shape != Shape{rope_dims / 2}) {
-      fail(ErrorCode::kShapeMismatch, "{}: tensor 'rope_freqs.weight' is {}, expected {}", fields.file(), entry->shape.str(),
-           Shape{rope_dims / 2}.str());
+      fail(ErrorCode::kShapeMismatch, "{}: tensor 'rope_freqs.weight' is {}, expected {}", fields.file(),
+           entry->shape.str(), Shape{rope_dims / 2}.str());
     }
     require_vector_dtype(checkpoint, *entry);
     std::vector<std::byte> raw(entry->bytes);
@@ -83,7 +86,8 @@ DenseFields read_gguf(const DenseTraits& traits, const Checkpoint& checkpoint) {
     dequantize(entry->dtype, raw.data(), rope_dims / 2, divisors.data());
     for (const float d : divisors) {
       if (!std::isfinite(d) || d <= 0) {
-        fail(ErrorCode::kBadValue, "{}: tensor 'rope_freqs.weight' holds {}, legal: finite and above 0", fields.file(), d);
+        fail(ErrorCode::kBadValue, "{}: tensor 'rope_freqs.weight' holds {}, legal: finite and above 0", fields.file(),
+             d);
       }
     }
   }
@@ -95,34 +99,38 @@ DenseFields read_gguf(const DenseTraits& traits, const Checkpoint& checkpoint) {
   if (tokens != nullptr && metadata.strings("tokenizer.ggml.tokens") != nullptr) {
     dense.vocabulary = static_cast<int64_t>(metadata.strings("tokenizer.ggml.tokens")->size());
     if (vocabulary && *vocabulary != dense.vocabulary) {
-      fields.fail_value("vocab_size", std::to_string(*vocabulary), fmt::format("the number of tokens, {}", dense.vocabulary));
+      fields.fail_value("vocab_size", std::to_string(*vocabulary),
+                        fmt::format("the number of tokens, {}", dense.vocabulary));
     }
   } else {
-    dense.vocabulary = vocabulary.value_or(embedding != nullptr && embedding->shape.rank() == 2 ? embedding->shape[0] : 0);
+    dense.vocabulary =
+        vocabulary.value_or(embedding != nullptr && embedding->shape.rank() == 2 ? embedding->shape[0] : 0);
   }
 
   const int64_t experts = fields.integer("expert_count", 0, 65536).value_or(0);
   const int64_t used = fields.integer("expert_used_count", 0, 65536).value_or(0);
-  if (used > experts) fields.fail_value("expert_used_count", std::to_string(used), fmt::format("at most expert_count, {}", experts));
+  if (used > experts)
+    fields.fail_value("expert_used_count", std::to_string(used), fmt::format("at most expert_count, {}", experts));
   if (experts > 0) {
     if (checkpoint.find("blk.0.ffn_gate_inp.weight") == nullptr) {
       fail(ErrorCode::kMissingTensor, "{}: tensor 'blk.0.ffn_gate_inp.weight' is missing: {} is {}", fields.file(),
            fields.name("expert_count"), experts);
     }
-    fail(ErrorCode::kUnsupportedFeature, "{}: {} is {}: mixtures of experts are not supported in architecture {}", fields.file(),
-         fields.name("expert_count"), experts, traits.gguf_architecture);
+    fail(ErrorCode::kUnsupportedFeature, "{}: {} is {}: mixtures of experts are not supported in architecture {}",
+         fields.file(), fields.name("expert_count"), experts, traits.gguf_architecture);
   }
   if (fields.has("attention.sliding_window")) {
     fail(ErrorCode::kUnsupportedFeature, "{}: {} is not known in architecture {}", fields.file(),
          fields.name("attention.sliding_window"), traits.gguf_architecture);
   }
   if (const auto causal = fields.boolean("attention.causal"); causal && !*causal) {
-    fail(ErrorCode::kUnsupportedFeature, "{}: {} is false: only causal models generate", fields.file(), fields.name("attention.causal"));
+    fail(ErrorCode::kUnsupportedFeature, "{}: {} is false: only causal models generate", fields.file(),
+         fields.name("attention.causal"));
   }
   fields.ignore({"tensor_data_layout"});
   if (const auto stray = fields.stray(); !stray.empty()) {
-    fail(ErrorCode::kUnsupportedFeature, "{}: the key {} of the architecture's own namespace is not known", fields.file(),
-         printable(stray.front()));
+    fail(ErrorCode::kUnsupportedFeature, "{}: the key {} of the architecture's own namespace is not known",
+         fields.file(), printable(stray.front()));
   }
 
   // A GGUF file says by its tensors whether it ties the head and has biases; layer 0 speaks for all.
@@ -146,18 +154,21 @@ std::vector<int64_t> read_windows(Fields& config, const DenseTraits& traits, int
     for (int64_t i = first; acts && i < layers; ++i) windows[static_cast<size_t>(i)] = *window;
     return windows;
   }
-  if (!types->is_array()) fail(ErrorCode::kBadType, "{}: layer_types is of kind {}, an array is wanted", config.file(), types->kind_name());
+  if (!types->is_array())
+    fail(ErrorCode::kBadType, "{}: layer_types is of kind {}, an array is wanted", config.file(), types->kind_name());
   if (static_cast<int64_t>(types->array().size()) != layers) {
-    config.fail_value("layer_types", fmt::format("{} entries", types->array().size()), fmt::format("one for each of {} layers", layers));
+    config.fail_value("layer_types", fmt::format("{} entries", types->array().size()),
+                      fmt::format("one for each of {} layers", layers));
   }
   for (size_t i = 0; i < types->array().size(); ++i) {
     const Json& type = types->array()[i];
     if (type == Json("full_attention")) continue;
     if (type != Json("sliding_attention")) {
-      fail(ErrorCode::kUnsupportedFeature, "{}: layer_types[{}] is {}, known are full_attention, sliding_attention", config.file(), i,
-           printable(type.dump(), 60));
+      fail(ErrorCode::kUnsupportedFeature, "{}: layer_types[{}] is {}, known are full_attention, sliding_attention",
+           config.file(), i, printable(type.dump(), 60));
     }
-    if (!acts) config.fail_value("sliding_window", "off", fmt::format("a size, since layer_types[{}] is sliding_attention", i));
+    if (!acts)
+      config.fail_value("sliding_window", "off", fmt::format("a size, since layer_types[{}] is sliding_attention", i));
     windows[i] = *window;
   }
   return windows;
@@ -168,7 +179,8 @@ DenseFields read_config(const DenseTraits& traits, const Checkpoint& checkpoint,
   Fields config = Fields::of_json(json, "config.json");
   DenseFields dense;
   if (config.has("auto_map")) {
-    fail(ErrorCode::kUnsupportedFeature, "config.json: auto_map asks for code from the model folder, which is never run");
+    fail(ErrorCode::kUnsupportedFeature,
+         "config.json: auto_map asks for code from the model folder, which is never run");
   }
   if (const Json* quantization = config.raw("quantization_config")) {
     const Json* method = quantization->find("quant_method");
@@ -209,9 +221,10 @@ DenseFields read_config(const DenseTraits& traits, const Checkpoint& checkpoint,
       }
     }
   }
-  config.ignore({"architectures", "model_type", "_name_or_path", "transformers_version", "torch_dtype", "dtype", "use_cache",
-                 "attention_dropout", "initializer_range", "pretraining_tp", "id2label", "label2id", "return_dict",
-                 "output_attentions", "output_hidden_states", "is_llama_config", "rope_interleaved", "transformers.js_config"});
+  config.ignore({"architectures", "model_type", "_name_or_path", "transformers_version", "torch_dtype", "dtype",
+                 "use_cache", "attention_dropout", "initializer_range", "pretraining_tp", "id2label", "label2id",
+                 "return_dict", "output_attentions", "output_hidden_states", "is_llama_config", "rope_interleaved",
+                 "transformers.js_config"});
   if (!traits.reads_sliding_window) config.ignore({"layer_types"});
   for (const std::string& key : config.stray()) {
     warnings.push_back(fmt::format("config.json: the key {} is not known and changes nothing", printable(key)));

@@ -11,15 +11,15 @@ namespace duet {
 
 /// The ways in which the dense families differ, as data. llama.cc, qwen2.cc and qwen3.cc fill one each.
 struct DenseTraits {
-  std::string_view family;           // "llama" or "qwen"
+  std::string_view family;  // "llama" or "qwen"
   std::string_view gguf_architecture;
   std::string_view hf_architecture;
   bool qk_norm = false;
-  bool qkv_bias = false;             // always there, whatever the configuration says
-  bool reads_attention_bias = false; // config.json may say attention_bias: q, k, v and o have one
+  bool qkv_bias = false;              // always there, whatever the configuration says
+  bool reads_attention_bias = false;  // config.json may say attention_bias: q, k, v and o have one
   bool reads_mlp_bias = false;
   bool reads_sliding_window = false;
-  int64_t default_head_dim = 0;      // 0: hidden_size / num_attention_heads
+  int64_t default_head_dim = 0;  // 0: hidden_size / num_attention_heads
   RowMove gguf_qk_move = RowMove::kNone;
 };
 

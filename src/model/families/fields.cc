@@ -29,7 +29,8 @@ Json to_json(const GgufValue& value) {
   return std::visit(
       [](const auto& values) {
         Json::Array array;
-        for (const auto& v : values) array.push_back(to_json(static_cast<typename std::decay_t<decltype(values)>::value_type>(v)));
+        for (const auto& v : values)
+          array.push_back(to_json(static_cast<typename std::decay_t<decltype(values)>::value_type>(v)));
         return Json(std::move(array));
       },
       std::get<GgufValue::Array>(value.value));
@@ -46,7 +47,8 @@ Fields Fields::of_json(const Json& object, std::string file, std::string prefix)
 Fields Fields::of_gguf(const GgufMetadata& metadata, const std::string& architecture) {
   Fields fields(metadata.file_name(), architecture + ".");
   for (const auto& [key, value] : metadata.entries()) {
-    if (key.starts_with(fields.prefix_)) fields.members_.emplace_back(key.substr(fields.prefix_.size()), to_json(value));
+    if (key.starts_with(fields.prefix_))
+      fields.members_.emplace_back(key.substr(fields.prefix_.size()), to_json(value));
   }
   return fields;
 }
@@ -113,8 +115,8 @@ std::optional<bool> Fields::boolean(const std::string& key) {
   const Json* value = raw(key);
   if (value == nullptr) return std::nullopt;
   if (!value->is_bool()) {
-    fail(ErrorCode::kBadType, "{}: {} is of kind {} ({}), true or false is wanted", file_, name(key), value->kind_name(),
-         printable(value->dump(), 60));
+    fail(ErrorCode::kBadType, "{}: {} is of kind {} ({}), true or false is wanted", file_, name(key),
+         value->kind_name(), printable(value->dump(), 60));
   }
   return value->boolean();
 }

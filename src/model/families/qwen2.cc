@@ -2,7 +2,8 @@
 
 namespace duet {
 
-/// Qwen2 and 2.5: biases on q, k and v, none on o; sliding windows in some layers where the configuration asks for them.
+/// Qwen2 and 2.5: biases on q, k and v, none on o; sliding windows in some layers where the configuration asks for
+/// them.
 const DenseTraits& qwen2_traits() {
   static constexpr DenseTraits kTraits{
       .family = "qwen",

@@ -35,9 +35,11 @@ RopeSpec llama3_rope(int64_t dims, double theta, const Llama3Scaling& scaling) {
       f = static_cast<float>(static_cast<double>(f) / scaling.factor);
     } else if (wavelength >= original / scaling.high_freq_factor) {
       // Here high > low: with equal factors one of the other two branches has been taken.
-      const double smooth = (original / wavelength - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor);
+      const double smooth =
+          (original / wavelength - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor);
       const double frequency = static_cast<double>(f);
-      f = static_cast<float>(std::isfinite(smooth) ? (1 - smooth) * frequency / scaling.factor + smooth * frequency : frequency);
+      f = static_cast<float>(std::isfinite(smooth) ? (1 - smooth) * frequency / scaling.factor + smooth * frequency
+                                                   : frequency);
     }
   }
   return rope;
@@ -117,8 +119,8 @@ RopeSpec hf_rope(Fields& config, int64_t dims, int64_t context_tokens, double de
          fields.name("rope_type"), printable(*type));
   }
   if (const auto stray = fields.stray(); !stray.empty()) {
-    fail(ErrorCode::kUnsupportedFeature, "{}: the key {} is not known for rope type {}", config.file(), printable(stray.front()),
-         *type);
+    fail(ErrorCode::kUnsupportedFeature, "{}: the key {} is not known for rope type {}", config.file(),
+         printable(stray.front()), *type);
   }
   return rope;
 }

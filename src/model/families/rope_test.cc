@@ -11,17 +11,21 @@ namespace duet::test {
 namespace {
 
 /// The tables that are one-dimensional and rotate whole heads: what the dense families use.
-const char* const kTables[] = {"plain-5e5", "plain-1e6", "plain-1e7", "llama31", "llama32", "llama4-scout", "yarn-qwen3"};
+const char* const kTables[] = {"plain-5e5", "plain-1e6",    "plain-1e7", "llama31",
+                               "llama32",   "llama4-scout", "yarn-qwen3"};
 
 class RopeTable : public testing::TestWithParam<const char*> {};
 
 TEST_P(RopeTable, FrequenciesAndFarPositionsEqualTheReference) {
   const std::string name = GetParam();
   const GoldenFile file(golden("text/rope_positions.safetensors"));
-  const Json info = *parse_json(read_text_file(golden("text/rope_positions.json"), 1 << 20), "rope_positions.json").find("cases")->find(name);
+  const Json info = *parse_json(read_text_file(golden("text/rope_positions.json"), 1 << 20), "rope_positions.json")
+                         .find("cases")
+                         ->find(name);
   const auto expected = file.f32(name + ".inv_freq_f32");
   Fields config = Fields::of_json(info, "rope_positions.json");
-  const RopeSpec rope = hf_rope(config, info.find("head_dim")->integer(), info.find("max_position_embeddings")->integer(), 10000.0);
+  const RopeSpec rope =
+      hf_rope(config, info.find("head_dim")->integer(), info.find("max_position_embeddings")->integer(), 10000.0);
   ASSERT_EQ(rope.inv_freq.size(), expected.size());
   EXPECT_NEAR(static_cast<double>(rope.factor), info.find("factor_on_cos_and_sin")->number(), 6e-8);
   const auto positions = file.i64(name + ".positions");
@@ -52,7 +56,8 @@ TEST(Rope, RefusesWhatItDoesNotKnow) {
     return hf_rope(config, 8, 128, 10000.0);
   };
   EXPECT_ERROR(rope_of(R"({"rope_scaling":{"rope_type":"warp","factor":2}})"), ErrorCode::kUnsupportedFeature, "warp");
-  EXPECT_ERROR(rope_of(R"({"rope_scaling":{"rope_type":"linear","factor":2,"spin":1}})"), ErrorCode::kUnsupportedFeature, "spin");
+  EXPECT_ERROR(rope_of(R"({"rope_scaling":{"rope_type":"linear","factor":2,"spin":1}})"),
+               ErrorCode::kUnsupportedFeature, "spin");
   EXPECT_ERROR(rope_of(R"({"rope_scaling":{"factor":2}})"), ErrorCode::kMissingKey, "rope_type");
   EXPECT_ERROR(rope_of(R"({"rope_scaling":{"rope_type":"yarn"}})"), ErrorCode::kMissingKey, "factor");
   EXPECT_ERROR(rope_of(R"({"rope_scaling":[1]})"), ErrorCode::kBadType, "rope_scaling");

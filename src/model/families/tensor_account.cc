@@ -24,8 +24,8 @@ const std::string& file_of(const Checkpoint& checkpoint, const TensorEntry& entr
 
 void require_vector_dtype(const Checkpoint& checkpoint, const TensorEntry& entry) {
   if (is_plain_float(entry.dtype)) return;
-  fail(ErrorCode::kBadDtype, "{}: tensor '{}' has type {}, legal are f32, f16, bf16", file_of(checkpoint, entry), printable(entry.name),
-       dtype_info(entry.dtype).name);
+  fail(ErrorCode::kBadDtype, "{}: tensor '{}' has type {}, legal are f32, f16, bf16", file_of(checkpoint, entry),
+       printable(entry.name), dtype_info(entry.dtype).name);
 }
 
 const TensorEntry& TensorAccount::take(const std::string& stored_name, const Shape& shape) {
@@ -42,20 +42,21 @@ const TensorEntry& TensorAccount::take(const std::string& stored_name, const Sha
   return *entry;
 }
 
-void TensorAccount::add(std::string canonical, const std::string& stored, const Shape& shape, bool is_matrix, RowMove move,
-                        int64_t heads) {
+void TensorAccount::add(std::string canonical, const std::string& stored, const Shape& shape, bool is_matrix,
+                        RowMove move, int64_t heads) {
   const TensorEntry& entry = take(stored, shape);
   if (!is_matrix) {
     require_vector_dtype(checkpoint_, entry);
   } else if (!is_matrix_dtype(entry.dtype)) {
-    fail(ErrorCode::kBadDtype, "{}: tensor '{}' has type {} ({}), which no weight matrix can have", file_of(checkpoint_, entry),
-         stored, dtype_info(entry.dtype).name, entry.dtype == DType::kI64 ? "I64" : "not a weight type");
+    fail(ErrorCode::kBadDtype, "{}: tensor '{}' has type {} ({}), which no weight matrix can have",
+         file_of(checkpoint_, entry), stored, dtype_info(entry.dtype).name,
+         entry.dtype == DType::kI64 ? "I64" : "not a weight type");
   }
   plans_.push_back({std::move(canonical), &entry, shape, move, heads});
 }
 
-void TensorAccount::matrix(const std::string& canonical, const std::string& gguf_name, Shape shape, bool bias, RowMove move,
-                           int64_t heads) {
+void TensorAccount::matrix(const std::string& canonical, const std::string& gguf_name, Shape shape, bool bias,
+                           RowMove move, int64_t heads) {
   const std::string& stored = gguf_ ? gguf_name : canonical;
   add(canonical + ".weight", stored + ".weight", shape, true, move, heads);
   if (bias) add(canonical + ".bias", stored + ".bias", Shape{shape[0]}, false, move, heads);
@@ -68,8 +69,8 @@ void TensorAccount::vector(const std::string& canonical, const std::string& gguf
 std::vector<TensorPlan> TensorAccount::close() {
   for (const TensorEntry& entry : checkpoint_.tensors()) {
     if (!taken_.contains(entry.name)) {
-      fail(ErrorCode::kUnexpectedTensor, "{}: tensor '{}' {} is not explained by the configuration", file_of(checkpoint_, entry),
-           printable(entry.name), entry.shape.str());
+      fail(ErrorCode::kUnexpectedTensor, "{}: tensor '{}' {} is not explained by the configuration",
+           file_of(checkpoint_, entry), printable(entry.name), entry.shape.str());
     }
   }
   return std::move(plans_);

@@ -14,7 +14,8 @@ namespace duet {
 /// Canonical names are those of the Hugging Face files, without ".weight" in the calls here.
 class TensorAccount {
  public:
-  explicit TensorAccount(const Checkpoint& checkpoint) : checkpoint_(checkpoint), gguf_(checkpoint.metadata() != nullptr) {}
+  explicit TensorAccount(const Checkpoint& checkpoint)
+      : checkpoint_(checkpoint), gguf_(checkpoint.metadata() != nullptr) {}
 
   /// A matrix [out, in] and, where asked for, its bias [out]; both move alike.
   void matrix(const std::string& canonical, const std::string& gguf_name, Shape shape, bool bias = false,
@@ -29,7 +30,8 @@ class TensorAccount {
 
  private:
   const TensorEntry& take(const std::string& stored_name, const Shape& shape);
-  void add(std::string canonical, const std::string& stored, const Shape& shape, bool is_matrix, RowMove move, int64_t heads);
+  void add(std::string canonical, const std::string& stored, const Shape& shape, bool is_matrix, RowMove move,
+           int64_t heads);
 
   const Checkpoint& checkpoint_;
   bool gguf_;

@@ -17,63 +17,102 @@ bool one_of(std::string_view name, Names names) { return std::find(names.begin()
 
 /// Attributes that begin with an underscore: they exist, and the sandbox keeps them from templates.
 bool has_private_attribute(const Value& value, std::string_view name) {
-  static const Names kAll{"__class__", "__delattr__", "__dir__", "__doc__", "__eq__", "__format__", "__ge__", "__getattribute__",
-                          "__getstate__", "__gt__", "__hash__", "__init__", "__init_subclass__", "__le__", "__lt__", "__ne__",
-                          "__new__", "__reduce__", "__reduce_ex__", "__repr__", "__setattr__", "__sizeof__", "__str__",
-                          "__subclasshook__"};
+  static const Names kAll{"__class__",   "__delattr__", "__dir__",           "__doc__",         "__eq__",
+                          "__format__",  "__ge__",      "__getattribute__",  "__getstate__",    "__gt__",
+                          "__hash__",    "__init__",    "__init_subclass__", "__le__",          "__lt__",
+                          "__ne__",      "__new__",     "__reduce__",        "__reduce_ex__",   "__repr__",
+                          "__setattr__", "__sizeof__",  "__str__",           "__subclasshook__"};
   static const Names kSequence{"__add__", "__contains__", "__getitem__", "__iter__", "__len__", "__mul__", "__rmul__"};
-  static const Names kInPlace{"__class_getitem__", "__delitem__", "__iadd__", "__imul__", "__reversed__", "__setitem__"};
-  static const Names kNumber{"__abs__", "__add__", "__bool__", "__ceil__", "__divmod__", "__float__", "__floor__", "__floordiv__",
-                             "__getnewargs__", "__int__", "__mod__", "__mul__", "__neg__", "__pos__", "__pow__", "__radd__",
-                             "__rdivmod__", "__rfloordiv__", "__rmod__", "__rmul__", "__round__", "__rpow__", "__rsub__",
-                             "__rtruediv__", "__sub__", "__truediv__", "__trunc__"};
-  static const Names kInteger{"__and__", "__index__", "__invert__", "__lshift__", "__or__", "__rand__", "__rlshift__", "__ror__",
-                              "__rrshift__", "__rshift__", "__rxor__", "__xor__"};
-  static const Names kDict{"__class_getitem__", "__contains__", "__delitem__", "__getitem__", "__ior__", "__iter__", "__len__",
-                           "__or__", "__reversed__", "__ror__", "__setitem__"};
-  static const Names kFunction{"__annotations__", "__builtins__", "__call__", "__closure__", "__code__", "__defaults__",
-                               "__dict__", "__get__", "__globals__", "__kwdefaults__", "__module__", "__name__", "__qualname__"};
+  static const Names kInPlace{"__class_getitem__", "__delitem__",  "__iadd__",
+                              "__imul__",          "__reversed__", "__setitem__"};
+  static const Names kNumber{"__abs__",   "__add__",      "__bool__",       "__ceil__", "__divmod__",  "__float__",
+                             "__floor__", "__floordiv__", "__getnewargs__", "__int__",  "__mod__",     "__mul__",
+                             "__neg__",   "__pos__",      "__pow__",        "__radd__", "__rdivmod__", "__rfloordiv__",
+                             "__rmod__",  "__rmul__",     "__round__",      "__rpow__", "__rsub__",    "__rtruediv__",
+                             "__sub__",   "__truediv__",  "__trunc__"};
+  static const Names kInteger{"__and__",     "__index__", "__invert__",  "__lshift__", "__or__",   "__rand__",
+                              "__rlshift__", "__ror__",   "__rrshift__", "__rshift__", "__rxor__", "__xor__"};
+  static const Names kDict{"__class_getitem__", "__contains__", "__delitem__",  "__getitem__", "__ior__",    "__iter__",
+                           "__len__",           "__or__",       "__reversed__", "__ror__",     "__setitem__"};
+  static const Names kFunction{"__annotations__", "__builtins__", "__call__",    "__closure__", "__code__",
+                               "__defaults__",    "__dict__",     "__get__",     "__globals__", "__kwdefaults__",
+                               "__module__",      "__name__",     "__qualname__"};
   static const Names kBuiltin{"__call__", "__module__", "__name__", "__qualname__", "__self__", "__text_signature__"};
-  static const Names kClass{"__abstractmethods__", "__annotations__", "__base__", "__bases__", "__basicsize__", "__call__",
-                            "__dict__", "__dictoffset__", "__flags__", "__instancecheck__", "__itemsize__", "__module__",
-                            "__mro__", "__name__", "__or__", "__prepare__", "__qualname__", "__ror__", "__subclasscheck__",
-                            "__subclasses__", "__text_signature__", "__weakrefoffset__"};
+  static const Names kClass{"__abstractmethods__",
+                            "__annotations__",
+                            "__base__",
+                            "__bases__",
+                            "__basicsize__",
+                            "__call__",
+                            "__dict__",
+                            "__dictoffset__",
+                            "__flags__",
+                            "__instancecheck__",
+                            "__itemsize__",
+                            "__module__",
+                            "__mro__",
+                            "__name__",
+                            "__or__",
+                            "__prepare__",
+                            "__qualname__",
+                            "__ror__",
+                            "__subclasscheck__",
+                            "__subclasses__",
+                            "__text_signature__",
+                            "__weakrefoffset__"};
   static const Names kInstance{"__dict__", "__module__", "__weakref__"};
   if (one_of(name, kAll)) return true;
   switch (value.type()) {
-    case Type::kString: return one_of(name, kSequence) || one_of(name, {"__getnewargs__", "__mod__", "__rmod__"}) ||
-                               (value.is_markup() && (one_of(name, {"__html__", "__html_format__", "__radd__"}) || one_of(name, kInstance)));
-    case Type::kBytes: return one_of(name, kSequence) || one_of(name, {"__getnewargs__", "__mod__", "__rmod__", "__bytes__"});
-    case Type::kList: return one_of(name, kSequence) || one_of(name, kInPlace);
-    case Type::kTuple: return one_of(name, kSequence) || one_of(name, {"__class_getitem__", "__getnewargs__"});
-    case Type::kDict: return one_of(name, kDict);
-    case Type::kDictView: return one_of(name, {"__contains__", "__iter__", "__len__", "__reversed__"});
-    case Type::kRange: return one_of(name, {"__bool__", "__contains__", "__getitem__", "__iter__", "__len__", "__reversed__"});
+    case Type::kString:
+      return one_of(name, kSequence) || one_of(name, {"__getnewargs__", "__mod__", "__rmod__"}) ||
+             (value.is_markup() &&
+              (one_of(name, {"__html__", "__html_format__", "__radd__"}) || one_of(name, kInstance)));
+    case Type::kBytes:
+      return one_of(name, kSequence) || one_of(name, {"__getnewargs__", "__mod__", "__rmod__", "__bytes__"});
+    case Type::kList:
+      return one_of(name, kSequence) || one_of(name, kInPlace);
+    case Type::kTuple:
+      return one_of(name, kSequence) || one_of(name, {"__class_getitem__", "__getnewargs__"});
+    case Type::kDict:
+      return one_of(name, kDict);
+    case Type::kDictView:
+      return one_of(name, {"__contains__", "__iter__", "__len__", "__reversed__"});
+    case Type::kRange:
+      return one_of(name, {"__bool__", "__contains__", "__getitem__", "__iter__", "__len__", "__reversed__"});
     case Type::kInt:
     case Type::kBigInt:
-    case Type::kBool: return one_of(name, kNumber) || one_of(name, kInteger);
-    case Type::kFloat: return one_of(name, kNumber) || name == "__getformat__";
-    case Type::kNone: return name == "__bool__";
-    case Type::kIterator: return one_of(name, {"__iter__", "__next__", "__name__", "__qualname__", "__del__"});
+    case Type::kBool:
+      return one_of(name, kNumber) || one_of(name, kInteger);
+    case Type::kFloat:
+      return one_of(name, kNumber) || name == "__getformat__";
+    case Type::kNone:
+      return name == "__bool__";
+    case Type::kIterator:
+      return one_of(name, {"__iter__", "__next__", "__name__", "__qualname__", "__del__"});
     case Type::kUndefined:
-      return one_of(name, {"__add__", "__bool__", "__call__", "__getattr__", "__getitem__", "__iter__", "__len__", "__slots__",
-                           "_undefined_hint", "_undefined_obj", "_undefined_name", "_undefined_exception",
+      return one_of(name, {"__add__", "__bool__", "__call__", "__getattr__", "__getitem__", "__iter__", "__len__",
+                           "__slots__", "_undefined_hint", "_undefined_obj", "_undefined_name", "_undefined_exception",
                            "_undefined_message", "_fail_with_undefined_error"});
-    case Type::kObject: break;
-    default: return false;
+    case Type::kObject:
+      break;
+    default:
+      return false;
   }
   const std::string type = value.object()->type_name();
-  if (type == "function" || type == "method") return one_of(name, kFunction) || (type == "method" && one_of(name, {"__func__", "__self__"}));
+  if (type == "function" || type == "method")
+    return one_of(name, kFunction) || (type == "method" && one_of(name, {"__func__", "__self__"}));
   if (type == "builtin_function_or_method") return one_of(name, kBuiltin);
   if (type == "type") return one_of(name, kClass);
   if (type == "Namespace") return name == "__class__";
   if (one_of(name, kInstance)) return true;
   if (type == "LoopContext") {
-    return one_of(name, {"__call__", "__iter__", "__len__", "__next__", "_after", "_before", "_current", "_iterable", "_iterator",
-                         "_last_changed_value", "_length", "_peek_next", "_recurse", "_to_iterator", "_undefined"});
+    return one_of(
+        name, {"__call__", "__iter__", "__len__", "__next__", "_after", "_before", "_current", "_iterable", "_iterator",
+               "_last_changed_value", "_length", "_peek_next", "_recurse", "_to_iterator", "_undefined"});
   }
   if (type == "Macro") {
-    return one_of(name, {"__call__", "_argument_count", "_async_invoke", "_default_autoescape", "_environment", "_func", "_invoke"});
+    return one_of(name, {"__call__", "_argument_count", "_async_invoke", "_default_autoescape", "_environment", "_func",
+                         "_invoke"});
   }
   if (type == "TemplateReference") return name == "_TemplateReference__context" || name == "__getitem__";
   if (type == "BlockReference") return one_of(name, {"__call__", "_async_call", "_context", "_depth", "_stack"});
@@ -133,11 +172,14 @@ Value python_item(Runtime& runtime, const Value& value, const Value& key) {
       if (index < 0 || index >= length) return {};
       if (value.is_string()) return character_at(runtime, value.as<String>(), index);
       if (value.is(Type::kRange)) return Value::integer(value.as<Range>().at(index));
-      if (value.is(Type::kBytes)) return Value::integer(static_cast<unsigned char>(value.as<Bytes>().bytes[static_cast<size_t>(index)]));
+      if (value.is(Type::kBytes))
+        return Value::integer(static_cast<unsigned char>(value.as<Bytes>().bytes[static_cast<size_t>(index)]));
       return value.items()[static_cast<size_t>(index)];
     }
-    case Type::kObject: return value.object()->item(runtime, key);
-    default: return {};
+    case Type::kObject:
+      return value.object()->item(runtime, key);
+    default:
+      return {};
   }
 }
 
@@ -145,10 +187,14 @@ Value python_item(Runtime& runtime, const Value& value, const Value& key) {
 
 Value python_attribute(Runtime& runtime, const Value& value, std::string_view name) {
   switch (value.type()) {
-    case Type::kString: return text_method(runtime, value, name);
-    case Type::kBytes: return bytes_method(runtime, value, name);
-    case Type::kObject: return value.object()->attribute(runtime, name);
-    default: return other_method(runtime, value, name);
+    case Type::kString:
+      return text_method(runtime, value, name);
+    case Type::kBytes:
+      return bytes_method(runtime, value, name);
+    case Type::kObject:
+      return value.object()->attribute(runtime, name);
+    default:
+      return other_method(runtime, value, name);
   }
 }
 
@@ -215,11 +261,12 @@ Value slice_text(Runtime& runtime, const String& text, int64_t start, int64_t co
 
 }  // namespace
 
-Value get_slice(Runtime& runtime, const Value& value, const Value& start_value, const Value& stop_value, const Value& step_value) {
+Value get_slice(Runtime& runtime, const Value& value, const Value& start_value, const Value& stop_value,
+                const Value& step_value) {
   if (value.is_undefined()) fail_undefined(value);
   const int64_t length = length_of(runtime, value);
-  const bool sliceable = value.is_string() || value.is(Type::kList) || value.is(Type::kTuple) || value.is(Type::kRange) ||
-                         value.is(Type::kBytes);
+  const bool sliceable = value.is_string() || value.is(Type::kList) || value.is(Type::kTuple) ||
+                         value.is(Type::kRange) || value.is(Type::kBytes);
   if (!sliceable) {
     if (value.is(Type::kDict)) raise_type("unhashable type: 'slice'");
     raise_type("'{}' object is not subscriptable", type_name(value));

@@ -82,7 +82,8 @@ int64_t BigInt::to_int64() const {
 
 double BigInt::to_double() const {
   const int64_t count = bits();
-  if (count > 1024) return negative_ ? -std::numeric_limits<double>::infinity() : std::numeric_limits<double>::infinity();
+  if (count > 1024)
+    return negative_ ? -std::numeric_limits<double>::infinity() : std::numeric_limits<double>::infinity();
   // The top 64 bits, with everything below folded into the last one: rounding to 53 bits is then exact.
   uint64_t top = 0;
   const int64_t shift = std::max<int64_t>(0, count - 64);

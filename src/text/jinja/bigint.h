@@ -31,7 +31,8 @@ class BigInt {
   friend BigInt operator+(const BigInt& a, const BigInt& b);
   friend BigInt operator-(const BigInt& a, const BigInt& b) { return a + (-b); }
   friend BigInt operator*(const BigInt& a, const BigInt& b);
-  /// Python's // and %: rounded to minus infinity, the remainder has the sign of the divisor. Precondition: b is not zero.
+  /// Python's // and %: rounded to minus infinity, the remainder has the sign of the divisor. Precondition: b is not
+  /// zero.
   static void floor_divide(const BigInt& a, const BigInt& b, BigInt& quotient, BigInt& remainder);
   /// -1, 0, 1
   static int compare(const BigInt& a, const BigInt& b);
@@ -42,7 +43,8 @@ class BigInt {
  private:
   static int compare_magnitude(const std::vector<uint32_t>& a, const std::vector<uint32_t>& b);
   static void add_magnitude(const std::vector<uint32_t>& a, const std::vector<uint32_t>& b, std::vector<uint32_t>& out);
-  static void subtract_magnitude(const std::vector<uint32_t>& a, const std::vector<uint32_t>& b, std::vector<uint32_t>& out);
+  static void subtract_magnitude(const std::vector<uint32_t>& a, const std::vector<uint32_t>& b,
+                                 std::vector<uint32_t>& out);
   static uint32_t divide_small(std::vector<uint32_t>& limbs, uint32_t divisor);
   void trim();
 

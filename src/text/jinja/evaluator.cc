@@ -11,14 +11,20 @@ Value Interpreter::evaluate(const Expr& expr, Activation& frame) {
   const Budget::Nesting nesting(runtime_.budget);
   runtime_.budget.expression();
   switch (expr.kind) {
-    case ExprKind::kConst: return expr.constant;
-    case ExprKind::kName: return evaluate_name(expr, frame);
+    case ExprKind::kConst:
+      return expr.constant;
+    case ExprKind::kName:
+      return evaluate_name(expr, frame);
     case ExprKind::kTuple:
     case ExprKind::kList:
-    case ExprKind::kDict: return evaluate_container(expr, frame);
-    case ExprKind::kNot: return Value::boolean(!truthy(evaluate(*expr.a, frame)));
-    case ExprKind::kNegate: return negate(runtime_, evaluate(*expr.a, frame));
-    case ExprKind::kPlus: return plus(runtime_, evaluate(*expr.a, frame));
+    case ExprKind::kDict:
+      return evaluate_container(expr, frame);
+    case ExprKind::kNot:
+      return Value::boolean(!truthy(evaluate(*expr.a, frame)));
+    case ExprKind::kNegate:
+      return negate(runtime_, evaluate(*expr.a, frame));
+    case ExprKind::kPlus:
+      return plus(runtime_, evaluate(*expr.a, frame));
     case ExprKind::kBinary: {
       const Value left = evaluate(*expr.a, frame);
       return binary(runtime_, expr.binary, left, evaluate(*expr.b, frame));
@@ -34,17 +40,25 @@ Value Interpreter::evaluate(const Expr& expr, Activation& frame) {
     case ExprKind::kCondition:
       if (truthy(evaluate(*expr.a, frame))) return evaluate(*expr.b, frame);
       if (expr.c != nullptr) return evaluate(*expr.c, frame);
-      return undefined_hint(fmt::format("the inline if-expression on line {} evaluated to false and no else section was defined.",
-                                        expr.line));
-    case ExprKind::kConcat: return evaluate_concat(expr, frame);
-    case ExprKind::kCompare: return evaluate_compare(expr, frame);
-    case ExprKind::kGetattr: return get_attribute(runtime_, evaluate(*expr.a, frame), expr.name);
-    case ExprKind::kGetitem: return evaluate_item(expr, frame);
-    case ExprKind::kSlice: raise_type("line {}: a slice stands only alone between brackets", expr.line);
+      return undefined_hint(fmt::format(
+          "the inline if-expression on line {} evaluated to false and no else section was defined.", expr.line));
+    case ExprKind::kConcat:
+      return evaluate_concat(expr, frame);
+    case ExprKind::kCompare:
+      return evaluate_compare(expr, frame);
+    case ExprKind::kGetattr:
+      return get_attribute(runtime_, evaluate(*expr.a, frame), expr.name);
+    case ExprKind::kGetitem:
+      return evaluate_item(expr, frame);
+    case ExprKind::kSlice:
+      raise_type("line {}: a slice stands only alone between brackets", expr.line);
     case ExprKind::kFilter:
-    case ExprKind::kTest: return evaluate_builtin(expr, frame, nullptr);
-    case ExprKind::kCall: return evaluate_call(expr, frame, nullptr);
-    case ExprKind::kNamespaceRef: break;  // a target only
+    case ExprKind::kTest:
+      return evaluate_builtin(expr, frame, nullptr);
+    case ExprKind::kCall:
+      return evaluate_call(expr, frame, nullptr);
+    case ExprKind::kNamespaceRef:
+      break;  // a target only
   }
   return {};
 }
@@ -113,7 +127,8 @@ Args Interpreter::evaluate_arguments(const CallArguments& arguments, Activation&
   for (const ExprPtr& item : arguments.positional) out.positional.push_back(evaluate(*item, frame));
   for (const auto& [name, value] : arguments.keyword) out.keyword.emplace_back(name, evaluate(*value, frame));
   if (arguments.more_positional != nullptr) {
-    for (Value& item : collect(runtime_, evaluate(*arguments.more_positional, frame))) out.positional.push_back(std::move(item));
+    for (Value& item : collect(runtime_, evaluate(*arguments.more_positional, frame)))
+      out.positional.push_back(std::move(item));
   }
   if (arguments.more_keyword != nullptr) {
     const Value more = evaluate(*arguments.more_keyword, frame);
@@ -131,10 +146,13 @@ Args Interpreter::evaluate_arguments(const CallArguments& arguments, Activation&
 }
 
 Value Interpreter::evaluate_builtin(const Expr& expr, Activation& frame, const Value* given) {
-  const Value value = expr.a == nullptr ? *given : given != nullptr ? evaluate_builtin(*expr.a, frame, given) : evaluate(*expr.a, frame);
+  const Value value = expr.a == nullptr  ? *given
+                      : given != nullptr ? evaluate_builtin(*expr.a, frame, given)
+                                         : evaluate(*expr.a, frame);
   Args args = evaluate_arguments(*expr.arguments, frame, &value);
   if (expr.function == nullptr) {
-    raise(TemplateErrorKind::kRuntime, "No {} named '{}' found.", expr.kind == ExprKind::kFilter ? "filter" : "test", expr.name);
+    raise(TemplateErrorKind::kRuntime, "No {} named '{}' found.", expr.kind == ExprKind::kFilter ? "filter" : "test",
+          expr.name);
   }
   return expr.function(runtime_, args);
 }
@@ -149,7 +167,8 @@ Value Interpreter::evaluate_call(const Expr& expr, Activation& frame, const Valu
 namespace {
 
 bool is_constant(const Expr& expr) {
-  if (expr.kind == ExprKind::kName || expr.kind == ExprKind::kNamespaceRef || expr.kind == ExprKind::kCall || expr.context_filter) {
+  if (expr.kind == ExprKind::kName || expr.kind == ExprKind::kNamespaceRef || expr.kind == ExprKind::kCall ||
+      expr.context_filter) {
     return false;
   }
   const auto child = [](const ExprPtr& part) { return part == nullptr || is_constant(*part); };

@@ -42,7 +42,8 @@ std::string quote_url(Runtime& runtime, const Value& value, bool query) {
   std::string out;
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-' || c == '~';
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+                       c == '.' || c == '-' || c == '~';
     if (plain || (c == '/' && !query)) {
       out += c;
     } else if (c == ' ' && query) {
@@ -116,14 +117,9 @@ Value filter_urlize(Runtime& runtime, Args& args) {
 }
 
 constexpr Builtin kFilters[] = {
-    {"e", filter_escape},
-    {"escape", filter_escape},
-    {"forceescape", filter_force_escape},
-    {"safe", filter_safe},
-    {"striptags", filter_strip_tags},
-    {"urlencode", filter_urlencode},
-    {"urlize", filter_urlize},
-    {"xmlattr", filter_xmlattr},
+    {"e", filter_escape},      {"escape", filter_escape},        {"forceescape", filter_force_escape},
+    {"safe", filter_safe},     {"striptags", filter_strip_tags}, {"urlencode", filter_urlencode},
+    {"urlize", filter_urlize}, {"xmlattr", filter_xmlattr},
 };
 
 }  // namespace

@@ -83,7 +83,8 @@ Value round_integer(Runtime& runtime, const Value& value, int64_t digits) {
   const int half = compare_numbers(arithmetic(runtime, BinaryOp::kMul, rest, Value::integer(2)), unit);
   const bool odd = !equals(arithmetic(runtime, BinaryOp::kMod, quotient, Value::integer(2)), Value::integer(0));
   const bool up = half > 0 || (half == 0 && odd);
-  return arithmetic(runtime, BinaryOp::kMul, arithmetic(runtime, BinaryOp::kAdd, quotient, Value::integer(up ? 1 : 0)), unit);
+  return arithmetic(runtime, BinaryOp::kMul, arithmetic(runtime, BinaryOp::kAdd, quotient, Value::integer(up ? 1 : 0)),
+                    unit);
 }
 
 Value filter_round(Runtime& runtime, Args& args) {
@@ -133,7 +134,8 @@ Value filter_filesizeformat(Runtime& runtime, Args& args) {
   std::string text;
   for (const char prefix : std::string_view("kMGTPEZY")) {
     unit *= base;
-    const std::string name = powers_of_two ? std::string(1, prefix == 'k' ? 'K' : prefix) + "iB" : std::string(1, prefix) + "B";
+    const std::string name =
+        powers_of_two ? std::string(1, prefix == 'k' ? 'K' : prefix) + "iB" : std::string(1, prefix) + "B";
     text = format_double(base * *number / unit, {.type = 'f', .precision = 1}) + " " + name;
     if (*number < unit) break;
   }
@@ -141,8 +143,8 @@ Value filter_filesizeformat(Runtime& runtime, Args& args) {
 }
 
 constexpr Builtin kFilters[] = {
-    {"abs", filter_abs}, {"filesizeformat", filter_filesizeformat}, {"float", filter_float},
-    {"int", filter_int}, {"round", filter_round},
+    {"abs", filter_abs},     {"filesizeformat", filter_filesizeformat}, {"float", filter_float}, {"int", filter_int},
+    {"round", filter_round},
 };
 
 }  // namespace

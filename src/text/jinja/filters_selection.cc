@@ -40,7 +40,8 @@ class MapIterator final : public Iterator {
     Value item;
     if (!source_->next(runtime, item)) return false;
     runtime.budget.step();
-    out = by_attribute_ ? follow_path(runtime, item, path_, fallback_) : call_builtin(runtime, name_, true, item, args_);
+    out =
+        by_attribute_ ? follow_path(runtime, item, path_, fallback_) : call_builtin(runtime, name_, true, item, args_);
     return true;
   }
 
@@ -139,7 +140,8 @@ template <bool kKeep, bool kByAttribute>
 Value filter_select(Runtime& runtime, Args& args) {
   Args rest = without_value(args);
   const int32_t depth = std::max(args.positional[0].depth(), depth_of(rest));
-  return make_lazy(runtime, std::make_shared<SelectIterator>(args.positional[0], std::move(rest), kKeep, kByAttribute), depth);
+  return make_lazy(runtime, std::make_shared<SelectIterator>(args.positional[0], std::move(rest), kKeep, kByAttribute),
+                   depth);
 }
 
 Value filter_random(Runtime& runtime, Args& args) {

@@ -17,7 +17,8 @@ std::vector<Value> attribute_path(Runtime& runtime, const Value& attribute) {
   if (!attribute.is_string()) return {attribute};
   for (const std::string_view part : split(attribute.text(), ".", -1)) {
     const std::u32string codes = decode(part);
-    const bool digits = !codes.empty() && std::all_of(codes.begin(), codes.end(), [](char32_t code) { return has(code, kDigit); });
+    const bool digits =
+        !codes.empty() && std::all_of(codes.begin(), codes.end(), [](char32_t code) { return has(code, kDigit); });
     if (!digits) {
       path.push_back(runtime.string(std::string(part)));
       continue;
@@ -68,7 +69,8 @@ void merge_sort(Runtime& runtime, std::vector<std::pair<Value, Value>>& items, b
   if (reverse) std::reverse(items.begin(), items.end());
 }
 
-std::vector<Value> sorted(Runtime& runtime, const std::vector<Value>& values, const std::vector<Value>& keys, bool reverse) {
+std::vector<Value> sorted(Runtime& runtime, const std::vector<Value>& values, const std::vector<Value>& keys,
+                          bool reverse) {
   std::vector<std::pair<Value, Value>> pairs;
   pairs.reserve(values.size());
   for (size_t i = 0; i < values.size(); ++i) pairs.emplace_back(keys[i], values[i]);
@@ -106,7 +108,8 @@ Value filter_sort(Runtime& runtime, Args& args) {
 Value filter_dictsort(Runtime& runtime, Args& args) {
   const Bound bound(args, "dictsort", {"value", "case_sensitive", "by", "reverse"}, 1);
   const std::string by = bound.has(2) ? to_text(runtime, bound[2]) : "key";
-  if (by != "key" && by != "value") raise(TemplateErrorKind::kRuntime, "You can only sort by either \"key\" or \"value\"");
+  if (by != "key" && by != "value")
+    raise(TemplateErrorKind::kRuntime, "You can only sort by either \"key\" or \"value\"");
   if (bound[0].is_undefined()) fail_undefined(bound[0]);
   if (!bound[0].is(Type::kDict)) raise_type("'{}' object has no attribute 'items'", type_name(bound[0]));
   std::vector<Value> values, keys;
@@ -173,7 +176,9 @@ class UniqueIterator final : public Iterator {
 
 Value filter_unique(Runtime& runtime, Args& args) {
   const Bound bound(args, "unique", {"value", "case_sensitive", "attribute"}, 1);
-  return make_lazy(runtime, std::make_shared<UniqueIterator>(make_iterator(runtime, bound[0]), attribute_path(runtime, bound[2]), bound.truth(1, false)),
+  return make_lazy(runtime,
+                   std::make_shared<UniqueIterator>(make_iterator(runtime, bound[0]), attribute_path(runtime, bound[2]),
+                                                    bound.truth(1, false)),
                    bound[0].depth());
 }
 
@@ -330,7 +335,8 @@ Value filter_batch(Runtime& runtime, Args& args) {
 
 class SliceIterator final : public Iterator {
  public:
-  SliceIterator(Value source, Value slices, Value fill) : source_(std::move(source)), slices_(std::move(slices)), fill_(std::move(fill)) {}
+  SliceIterator(Value source, Value slices, Value fill)
+      : source_(std::move(source)), slices_(std::move(slices)), fill_(std::move(fill)) {}
   bool next(Runtime& runtime, Value& out) override {
     if (!started_) {
       started_ = true;
@@ -359,7 +365,8 @@ class SliceIterator final : public Iterator {
 
 Value filter_slice(Runtime& runtime, Args& args) {
   const Bound bound(args, "slice", {"value", "slices", "fill_with"}, 2);
-  return make_lazy(runtime, std::make_shared<SliceIterator>(bound[0], bound[1], bound[2]), std::max(bound[0].depth(), bound[2].depth()));
+  return make_lazy(runtime, std::make_shared<SliceIterator>(bound[0], bound[1], bound[2]),
+                   std::max(bound[0].depth(), bound[2].depth()));
 }
 
 Value filter_join(Runtime& runtime, Args& args) {
@@ -395,10 +402,11 @@ Value filter_join(Runtime& runtime, Args& args) {
 }
 
 constexpr Builtin kFilters[] = {
-    {"batch", filter_batch}, {"count", filter_length}, {"dictsort", filter_dictsort}, {"first", filter_first},
-    {"groupby", filter_groupby}, {"items", filter_items}, {"join", filter_join}, {"last", filter_last},
-    {"length", filter_length}, {"list", filter_list}, {"max", filter_max}, {"min", filter_min},
-    {"reverse", filter_reverse}, {"slice", filter_slice}, {"sort", filter_sort}, {"sum", filter_sum}, {"unique", filter_unique},
+    {"batch", filter_batch},     {"count", filter_length}, {"dictsort", filter_dictsort}, {"first", filter_first},
+    {"groupby", filter_groupby}, {"items", filter_items},  {"join", filter_join},         {"last", filter_last},
+    {"length", filter_length},   {"list", filter_list},    {"max", filter_max},           {"min", filter_min},
+    {"reverse", filter_reverse}, {"slice", filter_slice},  {"sort", filter_sort},         {"sum", filter_sum},
+    {"unique", filter_unique},
 };
 
 }  // namespace

@@ -19,7 +19,9 @@ Value soft_text(Runtime& runtime, const Value& value) {
   return value.is_string() ? value : runtime.string(to_text(runtime, value));
 }
 
-Value like(Runtime& runtime, const Value& self, std::string text) { return runtime.string(std::move(text), self.is_markup()); }
+Value like(Runtime& runtime, const Value& self, std::string text) {
+  return runtime.string(std::move(text), self.is_markup());
+}
 
 template <std::string (*kFunction)(std::string_view)>
 Value map_text(Runtime& runtime, Args& args) {
@@ -35,7 +37,8 @@ std::string title_words(std::string_view text) {
   std::string out;
   size_t start = 0;
   const auto separates = [](char32_t code) {
-    return has(code, kSpace) || (code < 0x80 && std::string_view("-({[<").find(static_cast<char>(code)) != std::string_view::npos);
+    return has(code, kSpace) ||
+           (code < 0x80 && std::string_view("-({[<").find(static_cast<char>(code)) != std::string_view::npos);
   };
   while (start < codes.size()) {
     size_t end = start;
@@ -67,7 +70,8 @@ Value filter_replace(Runtime& runtime, Args& args) {
   const int64_t limit = bound.has_value(3) ? bound.integer(3, -1) : -1;
   if (!runtime.autoescape) {
     const Value text = runtime.string(to_text(runtime, bound[0]));
-    return replace_text(runtime, text, runtime.string(to_text(runtime, bound[1])), runtime.string(to_text(runtime, bound[2])), limit);
+    return replace_text(runtime, text, runtime.string(to_text(runtime, bound[1])),
+                        runtime.string(to_text(runtime, bound[2])), limit);
   }
   const bool escape = bound[1].is_markup() || (bound[2].is_markup() && !bound[0].is_markup());
   const Value text = escape ? runtime.string(escape_html(runtime, bound[0]), true) : soft_text(runtime, bound[0]);
@@ -129,7 +133,8 @@ Value filter_indent(Runtime& runtime, Args& args) {
     indention = bound[1].text();
   } else {
     if (bound.has(1) && bound[1].is_undefined()) fail_undefined(bound[1]);
-    if (bound.has(1) && !bound[1].is_integral()) raise_type("can't multiply sequence by non-int of type '{}'", type_name(bound[1]));
+    if (bound.has(1) && !bound[1].is_integral())
+      raise_type("can't multiply sequence by non-int of type '{}'", type_name(bound[1]));
     indention = repeat_text(runtime, " ", bound.integer(1, 4));
   }
   if (text.is_undefined()) fail_undefined(text);
@@ -139,7 +144,8 @@ Value filter_indent(Runtime& runtime, Args& args) {
   const std::vector<std::string_view> lines = split_lines(source, false);
   runtime.budget.items(static_cast<int64_t>(lines.size()));
   int64_t size_bytes = 0;
-  if (__builtin_mul_overflow(static_cast<int64_t>(lines.size()), static_cast<int64_t>(indention.size()), &size_bytes)) size_bytes = INT64_MAX / 2;
+  if (__builtin_mul_overflow(static_cast<int64_t>(lines.size()), static_cast<int64_t>(indention.size()), &size_bytes))
+    size_bytes = INT64_MAX / 2;
   runtime.budget.check_size(size_bytes + static_cast<int64_t>(source.size()));
   std::string out = bound.truth(2, false) ? indention : "";
   for (size_t i = 0; i < lines.size(); ++i) {

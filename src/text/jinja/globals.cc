@@ -32,7 +32,8 @@ Value make_range(Runtime&, Args& args) {
   if (parts.size() == 2) parts.push_back(1);
   if (parts[2] == 0) raise_type("range() arg 3 must not be zero");
   auto range = std::make_shared<Range>(parts[0], parts[1], parts[2]);
-  if (range->length > kMaxRange) raise_limit("Range too big. The sandbox blocks ranges larger than MAX_RANGE ({}).", kMaxRange);
+  if (range->length > kMaxRange)
+    raise_limit("Range too big. The sandbox blocks ranges larger than MAX_RANGE ({}).", kMaxRange);
   return Value(Type::kRange, std::move(range));
 }
 
@@ -48,7 +49,8 @@ std::shared_ptr<Dict> build_dict(Runtime& runtime, const Args& args, std::string
     } else {
       for (const Value& pair : collect(runtime, source)) {
         const std::vector<Value> parts = collect(runtime, pair);
-        if (parts.size() != 2) raise_type("dictionary update sequence element has length {}; 2 is required", parts.size());
+        if (parts.size() != 2)
+          raise_type("dictionary update sequence element has length {}; 2 is required", parts.size());
         dict->set(parts[0], parts[1]);
       }
     }
@@ -79,16 +81,20 @@ class Cycler final : public Object {
     check_depth(runtime.budget, depth + 1);
     auto self = std::static_pointer_cast<const Cycler>(shared_from_this());
     const bool advance = name == "next";
-    return make_function(std::string(name), "method", [self, advance](Runtime&, Args& args) {
-      if (!args.positional.empty() || !args.keyword.empty()) raise_type("cycler.{}() takes no arguments", advance ? "next" : "reset");
-      if (!advance) {
-        self->position_ = 0;
-        return Value::none();
-      }
-      const Value value = self->items_.items()[self->position_];
-      self->position_ = (self->position_ + 1) % self->items_.items().size();
-      return value;
-    }, depth + 1);
+    return make_function(
+        std::string(name), "method",
+        [self, advance](Runtime&, Args& args) {
+          if (!args.positional.empty() || !args.keyword.empty())
+            raise_type("cycler.{}() takes no arguments", advance ? "next" : "reset");
+          if (!advance) {
+            self->position_ = 0;
+            return Value::none();
+          }
+          const Value value = self->items_.items()[self->position_];
+          self->position_ = (self->position_ + 1) % self->items_.items().size();
+          return value;
+        },
+        depth + 1);
   }
 
  private:
@@ -157,9 +163,11 @@ Value strftime_now(Runtime& runtime, Args& args) {
   return runtime.string(format_time(now, bound[0].text()));
 }
 
-constexpr std::array<std::string_view, 7> kDays{"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"};
-constexpr std::array<std::string_view, 12> kMonths{"January", "February", "March", "April", "May", "June",
-                                                   "July", "August", "September", "October", "November", "December"};
+constexpr std::array<std::string_view, 7> kDays{"Sunday",   "Monday", "Tuesday", "Wednesday",
+                                                "Thursday", "Friday", "Saturday"};
+constexpr std::array<std::string_view, 12> kMonths{"January",   "February", "March",    "April",
+                                                   "May",       "June",     "July",     "August",
+                                                   "September", "October",  "November", "December"};
 
 int iso_week(const std::tm& time, int& year) {
   const auto weeks_in = [](int y) {
@@ -191,53 +199,128 @@ std::string format_time(const std::tm& time, std::string_view format) {
     const char code = format[++i];
     const auto add = [&](const std::string& text) { out += text; };
     switch (code) {
-      case 'a': out += kDays[static_cast<size_t>(time.tm_wday)].substr(0, 3); break;
-      case 'A': out += kDays[static_cast<size_t>(time.tm_wday)]; break;
+      case 'a':
+        out += kDays[static_cast<size_t>(time.tm_wday)].substr(0, 3);
+        break;
+      case 'A':
+        out += kDays[static_cast<size_t>(time.tm_wday)];
+        break;
       case 'b':
-      case 'h': out += kMonths[static_cast<size_t>(time.tm_mon)].substr(0, 3); break;
-      case 'B': out += kMonths[static_cast<size_t>(time.tm_mon)]; break;
-      case 'c': add(format_time(time, "%a %b %e %H:%M:%S %Y")); break;
-      case 'C': add(fmt::format("{:02}", year / 100)); break;
-      case 'd': add(fmt::format("{:02}", time.tm_mday)); break;
+      case 'h':
+        out += kMonths[static_cast<size_t>(time.tm_mon)].substr(0, 3);
+        break;
+      case 'B':
+        out += kMonths[static_cast<size_t>(time.tm_mon)];
+        break;
+      case 'c':
+        add(format_time(time, "%a %b %e %H:%M:%S %Y"));
+        break;
+      case 'C':
+        add(fmt::format("{:02}", year / 100));
+        break;
+      case 'd':
+        add(fmt::format("{:02}", time.tm_mday));
+        break;
       case 'D':
-      case 'x': add(format_time(time, "%m/%d/%y")); break;
-      case 'e': add(fmt::format("{:2}", time.tm_mday)); break;
-      case 'f': out += "000000"; break;
-      case 'F': add(format_time(time, "%Y-%m-%d")); break;
-      case 'g': iso_week(time, iso_year); add(fmt::format("{:02}", iso_year % 100)); break;
-      case 'G': iso_week(time, iso_year); add(fmt::format("{}", iso_year)); break;
-      case 'H': add(fmt::format("{:02}", time.tm_hour)); break;
-      case 'I': add(fmt::format("{:02}", hour12)); break;
-      case 'j': add(fmt::format("{:03}", time.tm_yday + 1)); break;
-      case 'k': add(fmt::format("{:2}", time.tm_hour)); break;
-      case 'l': add(fmt::format("{:2}", hour12)); break;
-      case 'm': add(fmt::format("{:02}", time.tm_mon + 1)); break;
-      case 'M': add(fmt::format("{:02}", time.tm_min)); break;
-      case 'n': out += '\n'; break;
-      case 'p': out += time.tm_hour < 12 ? "AM" : "PM"; break;
-      case 'P': out += time.tm_hour < 12 ? "am" : "pm"; break;
-      case 'r': add(format_time(time, "%I:%M:%S %p")); break;
-      case 'R': add(format_time(time, "%H:%M")); break;
+      case 'x':
+        add(format_time(time, "%m/%d/%y"));
+        break;
+      case 'e':
+        add(fmt::format("{:2}", time.tm_mday));
+        break;
+      case 'f':
+        out += "000000";
+        break;
+      case 'F':
+        add(format_time(time, "%Y-%m-%d"));
+        break;
+      case 'g':
+        iso_week(time, iso_year);
+        add(fmt::format("{:02}", iso_year % 100));
+        break;
+      case 'G':
+        iso_week(time, iso_year);
+        add(fmt::format("{}", iso_year));
+        break;
+      case 'H':
+        add(fmt::format("{:02}", time.tm_hour));
+        break;
+      case 'I':
+        add(fmt::format("{:02}", hour12));
+        break;
+      case 'j':
+        add(fmt::format("{:03}", time.tm_yday + 1));
+        break;
+      case 'k':
+        add(fmt::format("{:2}", time.tm_hour));
+        break;
+      case 'l':
+        add(fmt::format("{:2}", hour12));
+        break;
+      case 'm':
+        add(fmt::format("{:02}", time.tm_mon + 1));
+        break;
+      case 'M':
+        add(fmt::format("{:02}", time.tm_min));
+        break;
+      case 'n':
+        out += '\n';
+        break;
+      case 'p':
+        out += time.tm_hour < 12 ? "AM" : "PM";
+        break;
+      case 'P':
+        out += time.tm_hour < 12 ? "am" : "pm";
+        break;
+      case 'r':
+        add(format_time(time, "%I:%M:%S %p"));
+        break;
+      case 'R':
+        add(format_time(time, "%H:%M"));
+        break;
       case 's': {
         std::tm copy = time;
         copy.tm_isdst = -1;
         add(std::to_string(std::mktime(&copy)));
         break;
       }
-      case 'S': add(fmt::format("{:02}", time.tm_sec)); break;
-      case 't': out += '\t'; break;
+      case 'S':
+        add(fmt::format("{:02}", time.tm_sec));
+        break;
+      case 't':
+        out += '\t';
+        break;
       case 'T':
-      case 'X': add(format_time(time, "%H:%M:%S")); break;
-      case 'u': add(std::to_string((time.tm_wday + 6) % 7 + 1)); break;
-      case 'U': add(fmt::format("{:02}", (time.tm_yday + 7 - time.tm_wday) / 7)); break;
-      case 'V': add(fmt::format("{:02}", iso_week(time, iso_year))); break;
-      case 'w': add(std::to_string(time.tm_wday)); break;
-      case 'W': add(fmt::format("{:02}", (time.tm_yday + 7 - (time.tm_wday + 6) % 7) / 7)); break;
-      case 'y': add(fmt::format("{:02}", year % 100)); break;
-      case 'Y': add(std::to_string(year)); break;
+      case 'X':
+        add(format_time(time, "%H:%M:%S"));
+        break;
+      case 'u':
+        add(std::to_string((time.tm_wday + 6) % 7 + 1));
+        break;
+      case 'U':
+        add(fmt::format("{:02}", (time.tm_yday + 7 - time.tm_wday) / 7));
+        break;
+      case 'V':
+        add(fmt::format("{:02}", iso_week(time, iso_year)));
+        break;
+      case 'w':
+        add(std::to_string(time.tm_wday));
+        break;
+      case 'W':
+        add(fmt::format("{:02}", (time.tm_yday + 7 - (time.tm_wday + 6) % 7) / 7));
+        break;
+      case 'y':
+        add(fmt::format("{:02}", year % 100));
+        break;
+      case 'Y':
+        add(std::to_string(year));
+        break;
       case 'z':
-      case 'Z': break;  // a local time without a zone has none
-      case '%': out += '%'; break;
+      case 'Z':
+        break;  // a local time without a zone has none
+      case '%':
+        out += '%';
+        break;
       default:
         out += '%';
         out += code;

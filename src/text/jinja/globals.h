@@ -7,7 +7,8 @@
 
 namespace duet::jinja {
 
-/// The functions that every template has: range, dict, namespace, cycler, joiner, lipsum, raise_exception, strftime_now.
+/// The functions that every template has: range, dict, namespace, cycler, joiner, lipsum, raise_exception,
+/// strftime_now.
 void add_globals(Runtime& runtime, std::unordered_map<std::string, Value>& variables);
 
 /// strftime with English names, as in Python's C locale.

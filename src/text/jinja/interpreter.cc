@@ -32,9 +32,15 @@ void Interpreter::enter(const Scope& scope, Activation& frame) {
   for (const ScopeLoad& load : scope.loads) {
     Value& slot = frame.slots[static_cast<size_t>(load.slot)];
     switch (load.kind) {
-      case ScopeLoad::Kind::kResolve: slot = frame.context->find(load.name); break;
-      case ScopeLoad::Kind::kAlias: slot = frame.at(load.source); break;
-      case ScopeLoad::Kind::kUndefined: slot = Value(); break;
+      case ScopeLoad::Kind::kResolve:
+        slot = frame.context->find(load.name);
+        break;
+      case ScopeLoad::Kind::kAlias:
+        slot = frame.at(load.source);
+        break;
+      case ScopeLoad::Kind::kUndefined:
+        slot = Value();
+        break;
     }
   }
 }
@@ -89,25 +95,43 @@ Interpreter::Flow Interpreter::execute(const Stmt& statement, const Frame& frame
   const Budget::Nesting nesting(runtime_.budget);
   runtime_.budget.step();
   switch (statement.kind) {
-    case StmtKind::kOutput: output(statement, frame, sink); break;
-    case StmtKind::kFor: return run_for(statement, frame, sink);
-    case StmtKind::kIf: return run_if(statement, frame, sink);
+    case StmtKind::kOutput:
+      output(statement, frame, sink);
+      break;
+    case StmtKind::kFor:
+      return run_for(statement, frame, sink);
+    case StmtKind::kIf:
+      return run_if(statement, frame, sink);
     case StmtKind::kMacro: {
       const Value macro = make_macro(statement, frame, statement.name);
       frame->at(statement.variable) = macro;
       if (statement.toplevel) frame->context->set[statement.name] = macro;
       break;
     }
-    case StmtKind::kCallBlock: run_call_block(statement, frame, sink); break;
-    case StmtKind::kGeneration: run_generation(statement, frame, sink); break;
-    case StmtKind::kFilterBlock: return run_filter_block(statement, frame, sink);
-    case StmtKind::kWith: return run_with(statement, frame, sink);
-    case StmtKind::kSet: run_set(statement, frame); break;
-    case StmtKind::kSetBlock: return run_set_block(statement, frame);
-    case StmtKind::kBlock: print_block(statement, frame, sink); break;
-    case StmtKind::kAutoescape: return run_autoescape(statement, frame, sink);
-    case StmtKind::kBreak: return Flow::kBreak;
-    case StmtKind::kContinue: return Flow::kContinue;
+    case StmtKind::kCallBlock:
+      run_call_block(statement, frame, sink);
+      break;
+    case StmtKind::kGeneration:
+      run_generation(statement, frame, sink);
+      break;
+    case StmtKind::kFilterBlock:
+      return run_filter_block(statement, frame, sink);
+    case StmtKind::kWith:
+      return run_with(statement, frame, sink);
+    case StmtKind::kSet:
+      run_set(statement, frame);
+      break;
+    case StmtKind::kSetBlock:
+      return run_set_block(statement, frame);
+    case StmtKind::kBlock:
+      print_block(statement, frame, sink);
+      break;
+    case StmtKind::kAutoescape:
+      return run_autoescape(statement, frame, sink);
+    case StmtKind::kBreak:
+      return Flow::kBreak;
+    case StmtKind::kContinue:
+      return Flow::kContinue;
     case StmtKind::kInclude:
     case StmtKind::kExtends:
     case StmtKind::kImport:
@@ -155,7 +179,8 @@ bool Interpreter::passes(const Stmt& statement, const Frame& outer, const Value&
   return truthy(evaluate(*statement.test, frame));
 }
 
-void Interpreter::bind_test_target(const Expr& target, const Value& value, const FunctionInfo& function, Activation& frame) {
+void Interpreter::bind_test_target(const Expr& target, const Value& value, const FunctionInfo& function,
+                                   Activation& frame) {
   if (target.kind == ExprKind::kTuple) {
     const std::vector<Value> parts = unpack(value, target.items.size());
     for (size_t i = 0; i < parts.size(); ++i) bind_test_target(*target.items[i], parts[i], function, frame);
@@ -181,9 +206,10 @@ Value Interpreter::run_recursive_loop(const Stmt& statement, const Frame& outer,
   return buffer_value(sink, statement.escape);
 }
 
-/// `outer` is the function around the loop, `frame` the one that holds the loop's variables: its own when it is recursive.
-Interpreter::Flow Interpreter::run_loop(const Stmt& statement, const Frame& outer, const Frame& frame, const Value& iterable,
-                                        int64_t depth, Sink& sink) {
+/// `outer` is the function around the loop, `frame` the one that holds the loop's variables: its own when it is
+/// recursive.
+Interpreter::Flow Interpreter::run_loop(const Stmt& statement, const Frame& outer, const Frame& frame,
+                                        const Value& iterable, int64_t depth, Sink& sink) {
   Value source = iterable;
   if (statement.test != nullptr) {
     keep(outer);
@@ -262,7 +288,8 @@ void Interpreter::run_set(const Stmt& statement, const Frame& frame) {
   const auto check = [&](const Expr& part, const auto& self) -> void {
     for (const ExprPtr& item : part.items) self(*item, self);
     if (part.kind == ExprKind::kNamespaceRef && frame->at(part.variable).get_if<Namespace>() == nullptr) {
-      raise(TemplateErrorKind::kRuntime, "line {}: cannot assign attribute on non-namespace object '{}'", part.line, part.name);
+      raise(TemplateErrorKind::kRuntime, "line {}: cannot assign attribute on non-namespace object '{}'", part.line,
+            part.name);
     }
   };
   check(target, check);
@@ -313,7 +340,8 @@ Value Interpreter::call_macro(const Stmt& statement, const Frame& outer, Args& a
   const auto slot = [&](int32_t index) -> Value& { return frame->slots[static_cast<size_t>(index)]; };
   const size_t count = info.parameters.size();
   const auto pop_keyword = [&](std::string_view key) {
-    const auto it = std::find_if(args.keyword.begin(), args.keyword.end(), [&](const auto& item) { return item.first == key; });
+    const auto it =
+        std::find_if(args.keyword.begin(), args.keyword.end(), [&](const auto& item) { return item.first == key; });
     if (it == args.keyword.end()) return Value();
     Value value = std::move(it->second);
     args.keyword.erase(it);
@@ -321,7 +349,8 @@ Value Interpreter::call_macro(const Stmt& statement, const Frame& outer, Args& a
   };
   enter(info.scope, *frame);
   for (size_t i = 0; i < count; ++i) {
-    slot(info.parameters[i].second) = i < args.positional.size() ? args.positional[i] : pop_keyword(info.parameters[i].first);
+    slot(info.parameters[i].second) =
+        i < args.positional.size() ? args.positional[i] : pop_keyword(info.parameters[i].first);
   }
   if (info.caller_slot >= 0) {
     Value caller = pop_keyword("caller");
@@ -335,7 +364,8 @@ Value Interpreter::call_macro(const Stmt& statement, const Frame& outer, Args& a
   }
   if (info.varargs_slot >= 0) {
     const size_t used = std::min(count, args.positional.size());
-    slot(info.varargs_slot) = runtime_.tuple({args.positional.begin() + static_cast<int64_t>(used), args.positional.end()});
+    slot(info.varargs_slot) =
+        runtime_.tuple({args.positional.begin() + static_cast<int64_t>(used), args.positional.end()});
   } else if (args.positional.size() > count) {
     raise_type("macro '{}' takes not more than {} argument(s)", name, count);
   }

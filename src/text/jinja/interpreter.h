@@ -55,9 +55,11 @@ class Interpreter {
   Runtime& runtime() { return runtime_; }
   Value evaluate(const Expr& expr, Activation& frame);
   /// The body of a macro or call block with its arguments bound.
-  Value call_macro(const Stmt& statement, const std::shared_ptr<Activation>& outer, Args& args, const std::string& name);
+  Value call_macro(const Stmt& statement, const std::shared_ptr<Activation>& outer, Args& args,
+                   const std::string& name);
   /// One level of a recursive loop.
-  Value run_recursive_loop(const Stmt& statement, const std::shared_ptr<Activation>& outer, const Value& iterable, int64_t depth);
+  Value run_recursive_loop(const Stmt& statement, const std::shared_ptr<Activation>& outer, const Value& iterable,
+                           int64_t depth);
   std::string run_block(const Stmt& statement, const std::shared_ptr<Context>& context);
   const Stmt* find_block(std::string_view name) const;
   /// Whether the filter of a loop lets an item through.
@@ -73,7 +75,8 @@ class Interpreter {
   void output(const Stmt& statement, const Frame& frame, Sink& sink);
   Flow run_if(const Stmt& statement, const Frame& frame, Sink& sink);
   Flow run_for(const Stmt& statement, const Frame& frame, Sink& sink);
-  Flow run_loop(const Stmt& statement, const Frame& outer, const Frame& frame, const Value& iterable, int64_t depth, Sink& sink);
+  Flow run_loop(const Stmt& statement, const Frame& outer, const Frame& frame, const Value& iterable, int64_t depth,
+                Sink& sink);
   Flow run_with(const Stmt& statement, const Frame& frame, Sink& sink);
   Flow run_filter_block(const Stmt& statement, const Frame& frame, Sink& sink);
   Flow run_set_block(const Stmt& statement, const Frame& frame);

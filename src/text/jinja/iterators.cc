@@ -8,7 +8,8 @@ namespace {
 /// Walks a list, tuple, range, dict or view, forward or backward.
 class IndexIterator final : public Iterator {
  public:
-  IndexIterator(Value source, int64_t length, bool backward) : source_(std::move(source)), length_(length), backward_(backward) {
+  IndexIterator(Value source, int64_t length, bool backward)
+      : source_(std::move(source)), length_(length), backward_(backward) {
     depth = source_.depth();
   }
   std::string type_name() const override {
@@ -23,12 +24,23 @@ class IndexIterator final : public Iterator {
     const auto at = static_cast<size_t>(index);
     switch (source_.type()) {
       case Type::kList:
-      case Type::kTuple: out = source_.items()[at]; break;
-      case Type::kRange: out = Value::integer(source_.as<Range>().at(index)); break;
-      case Type::kDict: out = source_.as<Dict>().entries()[at].first; break;
-      case Type::kDictView: out = view_item(runtime, source_.as<DictView>(), at); break;
-      case Type::kBytes: out = Value::integer(static_cast<unsigned char>(source_.as<Bytes>().bytes[at])); break;
-      default: return false;
+      case Type::kTuple:
+        out = source_.items()[at];
+        break;
+      case Type::kRange:
+        out = Value::integer(source_.as<Range>().at(index));
+        break;
+      case Type::kDict:
+        out = source_.as<Dict>().entries()[at].first;
+        break;
+      case Type::kDictView:
+        out = view_item(runtime, source_.as<DictView>(), at);
+        break;
+      case Type::kBytes:
+        out = Value::integer(static_cast<unsigned char>(source_.as<Bytes>().bytes[at]));
+        break;
+      default:
+        return false;
     }
     return true;
   }
@@ -83,24 +95,32 @@ bool is_iterable(const Value& value) {
     case Type::kDict:
     case Type::kDictView:
     case Type::kRange:
-    case Type::kIterator: return true;
-    case Type::kObject: return value.object()->type_name() == "LoopContext";
-    default: return false;
+    case Type::kIterator:
+      return true;
+    case Type::kObject:
+      return value.object()->type_name() == "LoopContext";
+    default:
+      return false;
   }
 }
 
 std::shared_ptr<Iterator> make_iterator(Runtime& runtime, const Value& value) {
   switch (value.type()) {
-    case Type::kIterator: return std::static_pointer_cast<Iterator>(value.shared());
-    case Type::kUndefined: return std::make_shared<EmptyIterator>();
-    case Type::kString: return std::make_shared<StringIterator>(value);
+    case Type::kIterator:
+      return std::static_pointer_cast<Iterator>(value.shared());
+    case Type::kUndefined:
+      return std::make_shared<EmptyIterator>();
+    case Type::kString:
+      return std::make_shared<StringIterator>(value);
     case Type::kBytes:
     case Type::kList:
     case Type::kTuple:
     case Type::kDict:
     case Type::kDictView:
-    case Type::kRange: return std::make_shared<IndexIterator>(value, length_of(runtime, value), false);
-    default: raise_type("'{}' object is not iterable", type_name(value));
+    case Type::kRange:
+      return std::make_shared<IndexIterator>(value, length_of(runtime, value), false);
+    default:
+      raise_type("'{}' object is not iterable", type_name(value));
   }
 }
 
@@ -125,7 +145,8 @@ Value make_reversed(Runtime& runtime, const Value& value) {
   switch (value.type()) {
     case Type::kString: {
       std::vector<Value> items = collect(runtime, value);
-      return Value(Type::kIterator, std::make_shared<IndexIterator>(runtime.list(std::move(items)), value.as<String>().length, true));
+      return Value(Type::kIterator,
+                   std::make_shared<IndexIterator>(runtime.list(std::move(items)), value.as<String>().length, true));
     }
     case Type::kBytes:
     case Type::kList:
@@ -134,7 +155,8 @@ Value make_reversed(Runtime& runtime, const Value& value) {
     case Type::kDictView:
     case Type::kRange:
       return Value(Type::kIterator, std::make_shared<IndexIterator>(value, length_of(runtime, value), true));
-    default: return {};
+    default:
+      return {};
   }
 }
 

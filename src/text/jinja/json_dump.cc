@@ -14,7 +14,8 @@ namespace {
 /// json.dumps of Python's standard library.
 class JsonDumper {
  public:
-  JsonDumper(Runtime& runtime, bool ensure_ascii, bool sort_keys) : runtime_(runtime), ensure_ascii_(ensure_ascii), sort_keys_(sort_keys) {}
+  JsonDumper(Runtime& runtime, bool ensure_ascii, bool sort_keys)
+      : runtime_(runtime), ensure_ascii_(ensure_ascii), sort_keys_(sort_keys) {}
 
   void set_indent(std::string unit) {
     indent_ = std::move(unit);
@@ -37,16 +38,31 @@ class JsonDumper {
     runtime_.budget.items(1);
     runtime_.budget.check_size(static_cast<int64_t>(out_.size()));
     switch (value.type()) {
-      case Type::kNone: out_ += "null"; break;
-      case Type::kBool: out_ += value.integer_value() != 0 ? "true" : "false"; break;
+      case Type::kNone:
+        out_ += "null";
+        break;
+      case Type::kBool:
+        out_ += value.integer_value() != 0 ? "true" : "false";
+        break;
       case Type::kInt:
-      case Type::kBigInt: out_ += integer_text(value); break;
-      case Type::kFloat: out_ += float_text(value.real_value()); break;
-      case Type::kString: append_string(value.text()); break;
+      case Type::kBigInt:
+        out_ += integer_text(value);
+        break;
+      case Type::kFloat:
+        out_ += float_text(value.real_value());
+        break;
+      case Type::kString:
+        append_string(value.text());
+        break;
       case Type::kList:
-      case Type::kTuple: append_list(value.items(), level); break;
-      case Type::kDict: append_dict(value.as<Dict>(), level); break;
-      default: raise_type("Object of type {} is not JSON serializable", type_name(value));
+      case Type::kTuple:
+        append_list(value.items(), level);
+        break;
+      case Type::kDict:
+        append_dict(value.as<Dict>(), level);
+        break;
+      default:
+        raise_type("Object of type {} is not JSON serializable", type_name(value));
     }
   }
 
@@ -62,13 +78,27 @@ class JsonDumper {
       const CodePoint point = first_code_point(text);
       const auto code = static_cast<uint32_t>(point.code);
       switch (code) {
-        case '"': out_ += "\\\""; break;
-        case '\\': out_ += "\\\\"; break;
-        case '\n': out_ += "\\n"; break;
-        case '\r': out_ += "\\r"; break;
-        case '\t': out_ += "\\t"; break;
-        case '\f': out_ += "\\f"; break;
-        case '\b': out_ += "\\b"; break;
+        case '"':
+          out_ += "\\\"";
+          break;
+        case '\\':
+          out_ += "\\\\";
+          break;
+        case '\n':
+          out_ += "\\n";
+          break;
+        case '\r':
+          out_ += "\\r";
+          break;
+        case '\t':
+          out_ += "\\t";
+          break;
+        case '\f':
+          out_ += "\\f";
+          break;
+        case '\b':
+          out_ += "\\b";
+          break;
         default:
           if (code < 0x20 || (ensure_ascii_ && code > 0x7e && code < 0x10000)) {
             if (code == 0x7f) {
@@ -77,7 +107,8 @@ class JsonDumper {
               out_ += fmt::format("\\u{:04x}", code);
             }
           } else if (ensure_ascii_ && code >= 0x10000) {
-            out_ += fmt::format("\\u{:04x}\\u{:04x}", 0xd800 + ((code - 0x10000) >> 10), 0xdc00 + ((code - 0x10000) & 0x3ff));
+            out_ += fmt::format("\\u{:04x}\\u{:04x}", 0xd800 + ((code - 0x10000) >> 10),
+                                0xdc00 + ((code - 0x10000) & 0x3ff));
           } else {
             out_ += text.substr(0, static_cast<size_t>(point.length));
           }
@@ -109,13 +140,24 @@ class JsonDumper {
 
   void append_key(const Value& key) {
     switch (key.type()) {
-      case Type::kString: append_string(key.text()); break;
-      case Type::kNone: out_ += "\"null\""; break;
-      case Type::kBool: out_ += key.integer_value() != 0 ? "\"true\"" : "\"false\""; break;
+      case Type::kString:
+        append_string(key.text());
+        break;
+      case Type::kNone:
+        out_ += "\"null\"";
+        break;
+      case Type::kBool:
+        out_ += key.integer_value() != 0 ? "\"true\"" : "\"false\"";
+        break;
       case Type::kInt:
-      case Type::kBigInt: out_ += '"' + integer_text(key) + '"'; break;
-      case Type::kFloat: out_ += '"' + float_text(key.real_value()) + '"'; break;
-      default: raise_type("keys must be str, int, float, bool or None, not {}", type_name(key));
+      case Type::kBigInt:
+        out_ += '"' + integer_text(key) + '"';
+        break;
+      case Type::kFloat:
+        out_ += '"' + float_text(key.real_value()) + '"';
+        break;
+      default:
+        raise_type("keys must be str, int, float, bool or None, not {}", type_name(key));
     }
   }
 

@@ -18,13 +18,13 @@ template <typename... Args>
 }
 
 constexpr std::array<std::pair<std::string_view, TokenType>, 26> kOperators{{
-    {"//", TokenType::kFloorDiv}, {"**", TokenType::kPow}, {"==", TokenType::kEq}, {"!=", TokenType::kNe},
-    {">=", TokenType::kGtEq}, {"<=", TokenType::kLtEq}, {"+", TokenType::kAdd}, {"-", TokenType::kSub},
-    {"/", TokenType::kDiv}, {"*", TokenType::kMul}, {"%", TokenType::kMod}, {"~", TokenType::kTilde},
-    {"[", TokenType::kLBracket}, {"]", TokenType::kRBracket}, {"(", TokenType::kLParen}, {")", TokenType::kRParen},
-    {"{", TokenType::kLBrace}, {"}", TokenType::kRBrace}, {">", TokenType::kGt}, {"<", TokenType::kLt},
-    {"=", TokenType::kAssign}, {".", TokenType::kDot}, {":", TokenType::kColon}, {"|", TokenType::kPipe},
-    {",", TokenType::kComma}, {";", TokenType::kSemicolon},
+    {"//", TokenType::kFloorDiv}, {"**", TokenType::kPow},      {"==", TokenType::kEq},    {"!=", TokenType::kNe},
+    {">=", TokenType::kGtEq},     {"<=", TokenType::kLtEq},     {"+", TokenType::kAdd},    {"-", TokenType::kSub},
+    {"/", TokenType::kDiv},       {"*", TokenType::kMul},       {"%", TokenType::kMod},    {"~", TokenType::kTilde},
+    {"[", TokenType::kLBracket},  {"]", TokenType::kRBracket},  {"(", TokenType::kLParen}, {")", TokenType::kRParen},
+    {"{", TokenType::kLBrace},    {"}", TokenType::kRBrace},    {">", TokenType::kGt},     {"<", TokenType::kLt},
+    {"=", TokenType::kAssign},    {".", TokenType::kDot},       {":", TokenType::kColon},  {"|", TokenType::kPipe},
+    {",", TokenType::kComma},     {";", TokenType::kSemicolon},
 }};
 
 std::string normalise(std::string_view source) {
@@ -119,21 +119,49 @@ std::string unescape(std::string_view raw, int line) {
       append_code_point(out, code);
     };
     switch (c) {
-      case '\n': break;
-      case '\\': out += '\\'; break;
-      case '\'': out += '\''; break;
-      case '"': out += '"'; break;
-      case 'a': out += '\a'; break;
-      case 'b': out += '\b'; break;
-      case 'f': out += '\f'; break;
-      case 'n': out += '\n'; break;
-      case 'r': out += '\r'; break;
-      case 't': out += '\t'; break;
-      case 'v': out += '\v'; break;
-      case 'x': hex(2); break;
-      case 'u': hex(4); break;
-      case 'U': hex(8); break;
-      case 'N': fail_syntax(line, "unknown Unicode character name: \\N escapes are not supported");
+      case '\n':
+        break;
+      case '\\':
+        out += '\\';
+        break;
+      case '\'':
+        out += '\'';
+        break;
+      case '"':
+        out += '"';
+        break;
+      case 'a':
+        out += '\a';
+        break;
+      case 'b':
+        out += '\b';
+        break;
+      case 'f':
+        out += '\f';
+        break;
+      case 'n':
+        out += '\n';
+        break;
+      case 'r':
+        out += '\r';
+        break;
+      case 't':
+        out += '\t';
+        break;
+      case 'v':
+        out += '\v';
+        break;
+      case 'x':
+        hex(2);
+        break;
+      case 'u':
+        hex(4);
+        break;
+      case 'U':
+        hex(8);
+        break;
+      case 'N':
+        fail_syntax(line, "unknown Unicode character name: \\N escapes are not supported");
       default:
         if (c >= '0' && c <= '7') {
           char32_t code = 0;
@@ -156,17 +184,28 @@ std::string unescape(std::string_view raw, int line) {
 
 std::string_view describe(TokenType type) {
   switch (type) {
-    case TokenType::kData: return "template data / text";
-    case TokenType::kVariableBegin: return "begin of print statement";
-    case TokenType::kVariableEnd: return "end of print statement";
-    case TokenType::kBlockBegin: return "begin of statement block";
-    case TokenType::kBlockEnd: return "end of statement block";
-    case TokenType::kName: return "name";
-    case TokenType::kString: return "string";
-    case TokenType::kInteger: return "integer";
-    case TokenType::kFloat: return "float";
-    case TokenType::kEof: return "end of template";
-    default: break;
+    case TokenType::kData:
+      return "template data / text";
+    case TokenType::kVariableBegin:
+      return "begin of print statement";
+    case TokenType::kVariableEnd:
+      return "end of print statement";
+    case TokenType::kBlockBegin:
+      return "begin of statement block";
+    case TokenType::kBlockEnd:
+      return "end of statement block";
+    case TokenType::kName:
+      return "name";
+    case TokenType::kString:
+      return "string";
+    case TokenType::kInteger:
+      return "integer";
+    case TokenType::kFloat:
+      return "float";
+    case TokenType::kEof:
+      return "end of template";
+    default:
+      break;
   }
   for (const auto& [text, operation] : kOperators) {
     if (operation == type) return text;
@@ -203,7 +242,8 @@ std::string Lexer::strip_before_tag(std::string_view text, char sign, bool varia
   if (sign != '+' && !variable) {
     const size_t newline = text.rfind('\n');
     const size_t start = newline == npos ? 0 : newline + 1;
-    if ((start > 0 || line_starting_) && start < text.size() && space_prefix(text.substr(start)) == text.size() - start) {
+    if ((start > 0 || line_starting_) && start < text.size() &&
+        space_prefix(text.substr(start)) == text.size() - start) {
       return std::string(text.substr(0, start));
     }
   }
@@ -219,7 +259,8 @@ bool Lexer::root(Token& token) {
     return true;
   }
   size_t tag = text.find('{');
-  while (tag != npos && (tag + 1 >= text.size() || (text[tag + 1] != '{' && text[tag + 1] != '%' && text[tag + 1] != '#'))) {
+  while (tag != npos &&
+         (tag + 1 >= text.size() || (text[tag + 1] != '{' && text[tag + 1] != '%' && text[tag + 1] != '#'))) {
     tag = text.find('{', tag + 1);
   }
   if (tag == npos) {
@@ -408,7 +449,8 @@ bool Lexer::number(Token& token) {
       if (end == 2) end = 1;
     } else if (text[0] == '0') {
       end = 1;
-      while (end < text.size() && (text[end] == '0' || (text[end] == '_' && text.substr(end + 1).starts_with("0")))) ++end;
+      while (end < text.size() && (text[end] == '0' || (text[end] == '_' && text.substr(end + 1).starts_with("0"))))
+        ++end;
     } else {
       end = whole;
     }
@@ -435,7 +477,8 @@ void Lexer::operation(Token& token) {
       open_brackets_ += text == "(" ? ')' : text == "[" ? ']' : '}';
     } else if (text == ")" || text == "]" || text == "}") {
       if (open_brackets_.empty()) fail_syntax(line_, "unexpected '{}'", text);
-      if (open_brackets_.back() != text[0]) fail_syntax(line_, "unexpected '{}', expected '{}'", text, open_brackets_.back());
+      if (open_brackets_.back() != text[0])
+        fail_syntax(line_, "unexpected '{}', expected '{}'", text, open_brackets_.back());
       open_brackets_.pop_back();
     }
     token.type = type;

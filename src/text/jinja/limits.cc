@@ -6,13 +6,20 @@ namespace duet {
 
 std::string_view template_error_kind_name(TemplateErrorKind kind) {
   switch (kind) {
-    case TemplateErrorKind::kRaised: return "raised";
-    case TemplateErrorKind::kUndefined: return "undefined";
-    case TemplateErrorKind::kSyntax: return "syntax";
-    case TemplateErrorKind::kType: return "type";
-    case TemplateErrorKind::kRuntime: return "runtime";
-    case TemplateErrorKind::kSecurity: return "security";
-    case TemplateErrorKind::kLimit: return "limit";
+    case TemplateErrorKind::kRaised:
+      return "raised";
+    case TemplateErrorKind::kUndefined:
+      return "undefined";
+    case TemplateErrorKind::kSyntax:
+      return "syntax";
+    case TemplateErrorKind::kType:
+      return "type";
+    case TemplateErrorKind::kRuntime:
+      return "runtime";
+    case TemplateErrorKind::kSecurity:
+      return "security";
+    case TemplateErrorKind::kLimit:
+      return "limit";
   }
   return "runtime";
 }

@@ -5,18 +5,19 @@
 
 namespace duet::jinja {
 
-/// What one rendering may use. The first five are promised in docs/outside-checks.md; the rest keep memory in proportion.
+/// What one rendering may use. The first five are promised in docs/outside-checks.md; the rest keep memory in
+/// proportion.
 struct Limits {
-  int64_t max_steps = 1'000'000;        // statements, iterations and calls; an expression node is a quarter of a step
-  int64_t max_depth = 256;              // macros, recursive loops and blocks inside each other; nesting of the source
-  int64_t max_output = 1 << 20;         // code points
-  int64_t max_source_bytes = 1 << 20;   // size of the template
+  int64_t max_steps = 1'000'000;       // statements, iterations and calls; an expression node is a quarter of a step
+  int64_t max_depth = 256;             // macros, recursive loops and blocks inside each other; nesting of the source
+  int64_t max_output = 1 << 20;        // code points
+  int64_t max_source_bytes = 1 << 20;  // size of the template
   std::chrono::milliseconds max_time{2000};
-  int64_t max_nesting = 2600;           // expressions and statements on the stack
-  int64_t max_value_bytes = 16 << 20;   // one string or list
-  int64_t max_live_bytes = 48 << 20;    // all values made while rendering that are still in use
+  int64_t max_nesting = 2600;          // expressions and statements on the stack
+  int64_t max_value_bytes = 16 << 20;  // one string or list
+  int64_t max_live_bytes = 48 << 20;   // all values made while rendering that are still in use
   int64_t max_integer_bits = 1 << 19;
-  int32_t max_value_depth = 500;        // containers inside each other
+  int32_t max_value_depth = 500;  // containers inside each other
 };
 
 /// Counts what a rendering uses and throws a TemplateError of kind limit when a limit is reached. Not thread-safe.

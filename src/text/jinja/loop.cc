@@ -53,7 +53,9 @@ int64_t Loop::length(Runtime& runtime) const {
   return length_;
 }
 
-std::string Loop::repr(Runtime& runtime) const { return fmt::format("<LoopContext {}/{}>", index0_ + 1, length(runtime)); }
+std::string Loop::repr(Runtime& runtime) const {
+  return fmt::format("<LoopContext {}/{}>", index0_ + 1, length(runtime));
+}
 
 bool Loop::changed(Runtime& runtime, const std::vector<Value>& values) const {
   Value now = runtime.tuple(values);
@@ -87,22 +89,27 @@ Value Loop::method(Runtime& runtime, std::string_view name) const {
   auto self = std::const_pointer_cast<Loop>(std::static_pointer_cast<const Loop>(shared_from_this()));
   check_depth(runtime.budget, depth + 1);
   const bool cycle = name == "cycle";
-  return make_function(std::string(name), "method", [self, cycle](Runtime& rt, Args& args) {
-    if (!args.keyword.empty()) raise_type("loop.{}() got an unexpected keyword argument", cycle ? "cycle" : "changed");
-    if (!cycle) return Value::boolean(self->changed(rt, args.positional));
-    if (args.positional.empty()) raise_type("no items for cycling given");
-    return args.positional[static_cast<size_t>(std::max<int64_t>(0, self->index0_)) % args.positional.size()];
-  }, depth + 1);
+  return make_function(
+      std::string(name), "method",
+      [self, cycle](Runtime& rt, Args& args) {
+        if (!args.keyword.empty())
+          raise_type("loop.{}() got an unexpected keyword argument", cycle ? "cycle" : "changed");
+        if (!cycle) return Value::boolean(self->changed(rt, args.positional));
+        if (args.positional.empty()) raise_type("no items for cycling given");
+        return args.positional[static_cast<size_t>(std::max<int64_t>(0, self->index0_)) % args.positional.size()];
+      },
+      depth + 1);
 }
 
 Value Loop::call(Runtime& runtime, Args& args) const {
   if (interpreter_ == nullptr) raise_type("The loop must have the 'recursive' marker to be called recursively.");
-  if (args.positional.size() + args.keyword.size() != 1 || (args.positional.empty() && args.keyword[0].first != "iterable")) {
+  if (args.positional.size() + args.keyword.size() != 1 ||
+      (args.positional.empty() && args.keyword[0].first != "iterable")) {
     raise_type("loop() takes exactly one iterable");
   }
   runtime.budget.step();
-  return interpreter_->run_recursive_loop(*statement_, outer_, args.positional.empty() ? args.keyword[0].second : args.positional[0],
-                                          depth0_ + 1);
+  return interpreter_->run_recursive_loop(
+      *statement_, outer_, args.positional.empty() ? args.keyword[0].second : args.positional[0], depth0_ + 1);
 }
 
 LoopFilter::LoopFilter(Interpreter& interpreter, const Stmt& statement, std::shared_ptr<Activation> outer,

@@ -42,7 +42,8 @@ class Loop final : public Object {
 /// What a `for ... if` lets through, tested when the loop asks for the next item.
 class LoopFilter final : public Iterator {
  public:
-  LoopFilter(Interpreter& interpreter, const Stmt& statement, std::shared_ptr<Activation> outer, std::shared_ptr<Iterator> source);
+  LoopFilter(Interpreter& interpreter, const Stmt& statement, std::shared_ptr<Activation> outer,
+             std::shared_ptr<Iterator> source);
   bool next(Runtime& runtime, Value& out) override;
 
  private:

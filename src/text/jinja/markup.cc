@@ -17,26 +17,30 @@ struct Entity {
 
 /// The named characters of HTML that texts use; others stay as they are written.
 constexpr Entity kEntities[] = {
-    {"AMP", '&'}, {"GT", '>'}, {"LT", '<'}, {"QUOT", '"'}, {"aacute", 0xe1}, {"acirc", 0xe2}, {"acute", 0xb4}, {"aelig", 0xe6},
-    {"agrave", 0xe0}, {"alpha", 0x3b1}, {"amp", '&'}, {"apos", '\''}, {"aring", 0xe5}, {"atilde", 0xe3}, {"auml", 0xe4},
-    {"beta", 0x3b2}, {"brvbar", 0xa6}, {"bull", 0x2022}, {"ccedil", 0xe7}, {"cedil", 0xb8}, {"cent", 0xa2}, {"copy", 0xa9},
-    {"curren", 0xa4}, {"deg", 0xb0}, {"divide", 0xf7}, {"eacute", 0xe9}, {"ecirc", 0xea}, {"egrave", 0xe8}, {"eth", 0xf0},
-    {"euml", 0xeb}, {"euro", 0x20ac}, {"frac12", 0xbd}, {"frac14", 0xbc}, {"frac34", 0xbe}, {"gamma", 0x3b3}, {"ge", 0x2265},
-    {"gt", '>'}, {"hellip", 0x2026}, {"iacute", 0xed}, {"icirc", 0xee}, {"iexcl", 0xa1}, {"igrave", 0xec}, {"infin", 0x221e},
-    {"iquest", 0xbf}, {"iuml", 0xef}, {"lambda", 0x3bb}, {"laquo", 0xab}, {"larr", 0x2190}, {"ldquo", 0x201c}, {"le", 0x2264},
-    {"lsquo", 0x2018}, {"lt", '<'}, {"macr", 0xaf}, {"mdash", 0x2014}, {"micro", 0xb5}, {"middot", 0xb7}, {"minus", 0x2212},
-    {"mu", 0x3bc}, {"nbsp", 0xa0}, {"ndash", 0x2013}, {"ne", 0x2260}, {"not", 0xac}, {"ntilde", 0xf1}, {"oacute", 0xf3},
-    {"ocirc", 0xf4}, {"ograve", 0xf2}, {"omega", 0x3c9}, {"ordf", 0xaa}, {"ordm", 0xba}, {"oslash", 0xf8}, {"otilde", 0xf5},
-    {"ouml", 0xf6}, {"para", 0xb6}, {"pi", 0x3c0}, {"plusmn", 0xb1}, {"pound", 0xa3}, {"quot", '"'}, {"raquo", 0xbb},
-    {"rarr", 0x2192}, {"rdquo", 0x201d}, {"reg", 0xae}, {"rsquo", 0x2019}, {"sect", 0xa7}, {"shy", 0xad}, {"sup1", 0xb9},
-    {"sup2", 0xb2}, {"sup3", 0xb3}, {"szlig", 0xdf}, {"thorn", 0xfe}, {"times", 0xd7}, {"trade", 0x2122}, {"uacute", 0xfa},
-    {"ucirc", 0xfb}, {"ugrave", 0xf9}, {"uml", 0xa8}, {"uuml", 0xfc}, {"yacute", 0xfd}, {"yen", 0xa5}, {"yuml", 0xff},
+    {"AMP", '&'},      {"GT", '>'},        {"LT", '<'},       {"QUOT", '"'},     {"aacute", 0xe1}, {"acirc", 0xe2},
+    {"acute", 0xb4},   {"aelig", 0xe6},    {"agrave", 0xe0},  {"alpha", 0x3b1},  {"amp", '&'},     {"apos", '\''},
+    {"aring", 0xe5},   {"atilde", 0xe3},   {"auml", 0xe4},    {"beta", 0x3b2},   {"brvbar", 0xa6}, {"bull", 0x2022},
+    {"ccedil", 0xe7},  {"cedil", 0xb8},    {"cent", 0xa2},    {"copy", 0xa9},    {"curren", 0xa4}, {"deg", 0xb0},
+    {"divide", 0xf7},  {"eacute", 0xe9},   {"ecirc", 0xea},   {"egrave", 0xe8},  {"eth", 0xf0},    {"euml", 0xeb},
+    {"euro", 0x20ac},  {"frac12", 0xbd},   {"frac14", 0xbc},  {"frac34", 0xbe},  {"gamma", 0x3b3}, {"ge", 0x2265},
+    {"gt", '>'},       {"hellip", 0x2026}, {"iacute", 0xed},  {"icirc", 0xee},   {"iexcl", 0xa1},  {"igrave", 0xec},
+    {"infin", 0x221e}, {"iquest", 0xbf},   {"iuml", 0xef},    {"lambda", 0x3bb}, {"laquo", 0xab},  {"larr", 0x2190},
+    {"ldquo", 0x201c}, {"le", 0x2264},     {"lsquo", 0x2018}, {"lt", '<'},       {"macr", 0xaf},   {"mdash", 0x2014},
+    {"micro", 0xb5},   {"middot", 0xb7},   {"minus", 0x2212}, {"mu", 0x3bc},     {"nbsp", 0xa0},   {"ndash", 0x2013},
+    {"ne", 0x2260},    {"not", 0xac},      {"ntilde", 0xf1},  {"oacute", 0xf3},  {"ocirc", 0xf4},  {"ograve", 0xf2},
+    {"omega", 0x3c9},  {"ordf", 0xaa},     {"ordm", 0xba},    {"oslash", 0xf8},  {"otilde", 0xf5}, {"ouml", 0xf6},
+    {"para", 0xb6},    {"pi", 0x3c0},      {"plusmn", 0xb1},  {"pound", 0xa3},   {"quot", '"'},    {"raquo", 0xbb},
+    {"rarr", 0x2192},  {"rdquo", 0x201d},  {"reg", 0xae},     {"rsquo", 0x2019}, {"sect", 0xa7},   {"shy", 0xad},
+    {"sup1", 0xb9},    {"sup2", 0xb2},     {"sup3", 0xb3},    {"szlig", 0xdf},   {"thorn", 0xfe},  {"times", 0xd7},
+    {"trade", 0x2122}, {"uacute", 0xfa},   {"ucirc", 0xfb},   {"ugrave", 0xf9},  {"uml", 0xa8},    {"uuml", 0xfc},
+    {"yacute", 0xfd},  {"yen", 0xa5},      {"yuml", 0xff},
 };
 
 /// What browsers make of &#128; to &#159;.
-constexpr std::array<char32_t, 32> kWindows{0x20ac, 0x81, 0x201a, 0x192, 0x201e, 0x2026, 0x2020, 0x2021, 0x2c6, 0x2030, 0x160,
-                                            0x2039, 0x152, 0x8d, 0x17d, 0x8f, 0x90, 0x2018, 0x2019, 0x201c, 0x201d, 0x2022,
-                                            0x2013, 0x2014, 0x2dc, 0x2122, 0x161, 0x203a, 0x153, 0x9d, 0x17e, 0x178};
+constexpr std::array<char32_t, 32> kWindows{0x20ac, 0x81,   0x201a, 0x192,  0x201e, 0x2026, 0x2020, 0x2021,
+                                            0x2c6,  0x2030, 0x160,  0x2039, 0x152,  0x8d,   0x17d,  0x8f,
+                                            0x90,   0x2018, 0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014,
+                                            0x2dc,  0x2122, 0x161,  0x203a, 0x153,  0x9d,   0x17e,  0x178};
 
 /// A numeric reference after "&#"; appends the character and returns the bytes it took, or 0.
 size_t numeric_entity(std::string_view text, std::string& out) {
@@ -53,8 +57,8 @@ size_t numeric_entity(std::string_view text, std::string& out) {
   }
   if (at == start) return 0;
   if (at < text.size() && text[at] == ';') ++at;
-  const bool control = (code >= 1 && code <= 8) || (code >= 0xe && code <= 0x1f) || (code >= 0x7f && code < 0x80) || code == 0xb ||
-                       (code >= 0xfdd0 && code <= 0xfdef) || (code & 0xfffe) == 0xfffe;
+  const bool control = (code >= 1 && code <= 8) || (code >= 0xe && code <= 0x1f) || (code >= 0x7f && code < 0x80) ||
+                       code == 0xb || (code >= 0xfdd0 && code <= 0xfdef) || (code & 0xfffe) == 0xfffe;
   if (code >= 0x80 && code < 0xa0) {
     append_code_point(out, kWindows[code - 0x80]);
   } else if (code == 0 || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) {
@@ -78,8 +82,9 @@ std::string unescape(std::string_view text) {
       }
       const size_t end = text.find(';');
       const auto entity = end > 12 ? std::end(kEntities)
-                                   : std::find_if(std::begin(kEntities), std::end(kEntities),
-                                                  [&](const Entity& item) { return item.name == text.substr(1, end - 1); });
+                                   : std::find_if(std::begin(kEntities), std::end(kEntities), [&](const Entity& item) {
+                                       return item.name == text.substr(1, end - 1);
+                                     });
       if (end != std::string_view::npos && entity != std::end(kEntities)) {
         append_code_point(out, entity->code);
         text.remove_prefix(end + 1);
@@ -116,23 +121,32 @@ std::string strip_tags(Runtime& runtime, std::string_view text) {
 
 Value markup_method(Runtime& runtime, const Value& text, std::string_view name) {
   if (name == "striptags") {
-    return make_function("striptags", "method", [text](Runtime& rt, Args& args) {
-      const Bound bound(args, "striptags", {}, 0);
-      return rt.string(strip_tags(rt, text.text()));
-    }, 1);
+    return make_function(
+        "striptags", "method",
+        [text](Runtime& rt, Args& args) {
+          const Bound bound(args, "striptags", {}, 0);
+          return rt.string(strip_tags(rt, text.text()));
+        },
+        1);
   }
   if (name == "unescape") {
-    return make_function("unescape", "method", [text](Runtime& rt, Args& args) {
-      const Bound bound(args, "unescape", {}, 0);
-      rt.budget.bytes(static_cast<int64_t>(text.text().size()) * 4);
-      return rt.string(unescape(text.text()));
-    }, 1);
+    return make_function(
+        "unescape", "method",
+        [text](Runtime& rt, Args& args) {
+          const Bound bound(args, "unescape", {}, 0);
+          rt.budget.bytes(static_cast<int64_t>(text.text().size()) * 4);
+          return rt.string(unescape(text.text()));
+        },
+        1);
   }
   if (name == "escape") {
-    return make_function("escape", "method", [](Runtime& rt, Args& args) {
-      const Bound bound(args, "escape", {"/s"}, 1);
-      return rt.string(escape_html(rt, bound[0]), true);
-    }, 1);
+    return make_function(
+        "escape", "method",
+        [](Runtime& rt, Args& args) {
+          const Bound bound(args, "escape", {"/s"}, 1);
+          return rt.string(escape_html(rt, bound[0]), true);
+        },
+        1);
   }
   static_cast<void>(runtime);
   return {};

@@ -20,8 +20,9 @@ struct MethodEntry {
 Value bind(Runtime& runtime, const Value& self, const MethodEntry& entry) {
   check_depth(runtime.budget, self.depth() + 1);
   const Method method = entry.method;
-  return make_function(std::string(entry.name), "builtin_function_or_method",
-                       [self, method](Runtime& rt, Args& args) { return method(rt, self, args); }, self.depth() + 1);
+  return make_function(
+      std::string(entry.name), "builtin_function_or_method",
+      [self, method](Runtime& rt, Args& args) { return method(rt, self, args); }, self.depth() + 1);
 }
 
 template <size_t N>
@@ -44,16 +45,21 @@ Value dict_view(Runtime& runtime, const Value& self, Args& args, DictView::Part 
 }
 
 const MethodEntry kDictMethods[] = {
-    {"get", [](Runtime& rt, const Value& self, Args& args) {
+    {"get",
+     [](Runtime& rt, const Value& self, Args& args) {
        const Bound bound(args, "get", {"/key", "/default"}, 1);
        rt.budget.items(bound[0].is(Type::kTuple) ? 1000 : 1);
        const Value* found = self.as<Dict>().find(bound[0]);
        return found != nullptr ? *found : bound.get(1, none_value());
      }},
-    {"items", [](Runtime& rt, const Value& self, Args& args) { return dict_view(rt, self, args, DictView::Part::kItems, "items"); }},
-    {"keys", [](Runtime& rt, const Value& self, Args& args) { return dict_view(rt, self, args, DictView::Part::kKeys, "keys"); }},
-    {"values", [](Runtime& rt, const Value& self, Args& args) { return dict_view(rt, self, args, DictView::Part::kValues, "values"); }},
-    {"copy", [](Runtime& rt, const Value& self, Args& args) {
+    {"items", [](Runtime& rt, const Value& self,
+                 Args& args) { return dict_view(rt, self, args, DictView::Part::kItems, "items"); }},
+    {"keys", [](Runtime& rt, const Value& self,
+                Args& args) { return dict_view(rt, self, args, DictView::Part::kKeys, "keys"); }},
+    {"values", [](Runtime& rt, const Value& self,
+                  Args& args) { return dict_view(rt, self, args, DictView::Part::kValues, "values"); }},
+    {"copy",
+     [](Runtime& rt, const Value& self, Args& args) {
        const Bound bound(args, "copy", {}, 0);
        auto dict = std::make_shared<Dict>();
        for (const auto& [key, value] : self.as<Dict>().entries()) dict->set(key, value);
@@ -73,8 +79,10 @@ Value sequence_index(Runtime& runtime, const Value& self, Args& args) {
   };
   for (int64_t i = clamp(1, 0), stop = clamp(2, length); i < stop; ++i) {
     runtime.budget.items(1);
-    const Value item = self.is(Type::kRange) ? Value::integer(self.as<Range>().at(i)) : self.items()[static_cast<size_t>(i)];
-    if ((item.object() != nullptr && identical(item, bound[0])) || equal(runtime, item, bound[0])) return Value::integer(i);
+    const Value item =
+        self.is(Type::kRange) ? Value::integer(self.as<Range>().at(i)) : self.items()[static_cast<size_t>(i)];
+    if ((item.object() != nullptr && identical(item, bound[0])) || equal(runtime, item, bound[0]))
+      return Value::integer(i);
   }
   raise_type("{} is not in {}", to_repr(runtime, bound[0]), type_name(self));
 }
@@ -96,7 +104,8 @@ const MethodEntry kSequenceMethods[] = {
 };
 
 const MethodEntry kListMethods[] = {
-    {"copy", [](Runtime& rt, const Value& self, Args& args) {
+    {"copy",
+     [](Runtime& rt, const Value& self, Args& args) {
        const Bound bound(args, "copy", {}, 0);
        return rt.list(self.items());
      }},
@@ -114,7 +123,8 @@ std::string float_hex(double value) {
     exponent = -1022;
   }
   const auto bits = static_cast<uint64_t>(std::ldexp(fraction, 53));
-  return sign + fmt::format("0x{}.{:013x}p{}{}", bits >> 52, bits & ((uint64_t{1} << 52) - 1), exponent < 0 ? '-' : '+', std::abs(exponent));
+  return sign + fmt::format("0x{}.{:013x}p{}{}", bits >> 52, bits & ((uint64_t{1} << 52) - 1), exponent < 0 ? '-' : '+',
+                            std::abs(exponent));
 }
 
 Value as_integer_ratio(Runtime& runtime, const Value& self, Args& args) {
@@ -127,11 +137,13 @@ Value as_integer_ratio(Runtime& runtime, const Value& self, Args& args) {
     value *= 2;
     ++exponent;
   }
-  return runtime.tuple({make_integer(BigInt::from_double(value)), arithmetic(runtime, BinaryOp::kPow, Value::integer(2), Value::integer(exponent))});
+  return runtime.tuple({make_integer(BigInt::from_double(value)),
+                        arithmetic(runtime, BinaryOp::kPow, Value::integer(2), Value::integer(exponent))});
 }
 
 const MethodEntry kNumberMethods[] = {
-    {"conjugate", [](Runtime& rt, const Value& self, Args& args) {
+    {"conjugate",
+     [](Runtime& rt, const Value& self, Args& args) {
        const Bound bound(args, "conjugate", {}, 0);
        return plus(rt, self);
      }},
@@ -139,26 +151,31 @@ const MethodEntry kNumberMethods[] = {
 };
 
 const MethodEntry kIntegerMethods[] = {
-    {"bit_length", [](Runtime&, const Value& self, Args& args) {
+    {"bit_length",
+     [](Runtime&, const Value& self, Args& args) {
        const Bound bound(args, "bit_length", {}, 0);
        return Value::integer(to_bigint(self).bits());
      }},
-    {"bit_count", [](Runtime&, const Value& self, Args& args) {
+    {"bit_count",
+     [](Runtime&, const Value& self, Args& args) {
        const Bound bound(args, "bit_count", {}, 0);
        const BigInt value = to_bigint(self);
        const std::string digits = value.to_string(16);
        int64_t count = 0;
-       for (const char c : digits) count += c == '-' ? 0 : __builtin_popcount(static_cast<unsigned>(c <= '9' ? c - '0' : c - 'a' + 10));
+       for (const char c : digits)
+         count += c == '-' ? 0 : __builtin_popcount(static_cast<unsigned>(c <= '9' ? c - '0' : c - 'a' + 10));
        return Value::integer(count);
      }},
 };
 
 const MethodEntry kFloatMethods[] = {
-    {"is_integer", [](Runtime&, const Value& self, Args& args) {
+    {"is_integer",
+     [](Runtime&, const Value& self, Args& args) {
        const Bound bound(args, "is_integer", {}, 0);
        return Value::boolean(std::isfinite(self.real_value()) && self.real_value() == std::floor(self.real_value()));
      }},
-    {"hex", [](Runtime& rt, const Value& self, Args& args) {
+    {"hex",
+     [](Runtime& rt, const Value& self, Args& args) {
        const Bound bound(args, "hex", {}, 0);
        return rt.string(float_hex(self.real_value()));
      }},
@@ -171,7 +188,8 @@ Value number_attribute(Runtime& runtime, const Value& value, std::string_view na
   if (integral && name == "denominator") return Value::integer(1);
   Value method = find_method(runtime, value, name, kNumberMethods);
   if (!method.is_missing()) return method;
-  return integral ? find_method(runtime, value, name, kIntegerMethods) : find_method(runtime, value, name, kFloatMethods);
+  return integral ? find_method(runtime, value, name, kIntegerMethods)
+                  : find_method(runtime, value, name, kFloatMethods);
 }
 
 }  // namespace
@@ -186,8 +204,10 @@ Value dict_from_keys(Runtime& runtime, Args& args) {
 
 Value other_method(Runtime& runtime, const Value& value, std::string_view name) {
   switch (value.type()) {
-    case Type::kDict: return find_method(runtime, value, name, kDictMethods);
-    case Type::kDictView: return name == "mapping" ? value.as<DictView>().dict : Value();
+    case Type::kDict:
+      return find_method(runtime, value, name, kDictMethods);
+    case Type::kDictView:
+      return name == "mapping" ? value.as<DictView>().dict : Value();
     case Type::kRange:
       if (name == "start") return Value::integer(value.as<Range>().begin);
       if (name == "stop") return Value::integer(value.as<Range>().end);
@@ -204,8 +224,10 @@ Value other_method(Runtime& runtime, const Value& value, std::string_view name) 
     case Type::kBool:
     case Type::kInt:
     case Type::kBigInt:
-    case Type::kFloat: return number_attribute(runtime, value, name);
-    default: return {};
+    case Type::kFloat:
+      return number_attribute(runtime, value, name);
+    default:
+      return {};
   }
 }
 

@@ -21,8 +21,12 @@ struct MethodEntry {
 };
 
 /// A text like `self`: marked if that is.
-Value like(Runtime& runtime, const Value& self, std::string text) { return runtime.string(std::move(text), self.is_markup()); }
-Value like(Runtime& runtime, const Value& self, std::string_view text) { return like(runtime, self, std::string(text)); }
+Value like(Runtime& runtime, const Value& self, std::string text) {
+  return runtime.string(std::move(text), self.is_markup());
+}
+Value like(Runtime& runtime, const Value& self, std::string_view text) {
+  return like(runtime, self, std::string(text));
+}
 
 Value pieces(Runtime& runtime, const Value& self, const std::vector<std::string_view>& parts) {
   runtime.budget.items(static_cast<int64_t>(parts.size()) * 4);
@@ -61,13 +65,15 @@ Value split_method(Runtime& runtime, const Value& self, Args& args) {
   const Bound bound(args, "split", {"sep", "maxsplit"}, 0);
   const int64_t limit = bound.integer(1, -1);
   runtime.budget.bytes(static_cast<int64_t>(self.text().size()));
-  if (!bound.has_value(0)) return pieces(runtime, self, kRight ? rsplit_space(self.text(), limit) : split_space(self.text(), limit));
+  if (!bound.has_value(0))
+    return pieces(runtime, self, kRight ? rsplit_space(self.text(), limit) : split_space(self.text(), limit));
   const std::string& separator = bound.text(0).text();
   if (separator.empty()) raise_type("empty separator");
   return pieces(runtime, self, kRight ? rsplit(self.text(), separator, limit) : split(self.text(), separator, limit));
 }
 
-/// text[start:stop] as bytes, for the methods that search in a part; false when the part is empty because start > length.
+/// text[start:stop] as bytes, for the methods that search in a part; false when the part is empty because start >
+/// length.
 bool part_of(const String& text, const Bound& bound, size_t first, std::string_view& out, int64_t& start) {
   const auto clamp = [&](size_t index, int64_t absent) {
     if (!bound.has_value(index)) return absent;
@@ -93,7 +99,9 @@ Value affix(Runtime& runtime, const Value& self, Args& args) {
   const bool inside = part_of(self.as<String>(), bound, 1, text, start);
   runtime.budget.bytes(bound.has(1) ? static_cast<int64_t>(self.text().size()) : 0);
   const auto fits = [&](const Value& part) {
-    if (!part.is_string()) raise_type("{} first arg must be str or a tuple of str, not {}", kEnd ? "endswith" : "startswith", type_name(part));
+    if (!part.is_string())
+      raise_type("{} first arg must be str or a tuple of str, not {}", kEnd ? "endswith" : "startswith",
+                 type_name(part));
     return inside && (kEnd ? text.ends_with(part.text()) : text.starts_with(part.text()));
   };
   if (!bound[0].is(Type::kTuple)) return Value::boolean(fits(bound[0]));
@@ -144,7 +152,8 @@ Value join_method(Runtime& runtime, const Value& self, Args& args) {
   const auto iterator = make_iterator(runtime, bound[0]);
   Value item;
   while (iterator->next(runtime, item)) {
-    if (!item.is_string() && !self.is_markup()) raise_type("sequence item {}: expected str instance, {} found", index, type_name(item));
+    if (!item.is_string() && !self.is_markup())
+      raise_type("sequence item {}: expected str instance, {} found", index, type_name(item));
     if (!first) out += self.text();
     first = false;
     ++index;
@@ -160,7 +169,8 @@ Value all_have(Runtime& runtime, const Value& self, Args& args) {
   const Bound bound(args, "method", {}, 0);
   runtime.budget.bytes(static_cast<int64_t>(self.text().size()) * 4);
   const std::u32string codes = decode(self.text());
-  return Value::boolean(!codes.empty() && std::all_of(codes.begin(), codes.end(), [](char32_t code) { return has(code, kBits); }));
+  return Value::boolean(!codes.empty() &&
+                        std::all_of(codes.begin(), codes.end(), [](char32_t code) { return has(code, kBits); }));
 }
 
 Value is_ascii(Runtime&, const Value& self, Args& args) {
@@ -335,7 +345,8 @@ Value make_translation(Runtime& runtime, const Value&, Args& args) {
   if (!bound.has(1)) {
     if (!bound[0].is(Type::kDict)) raise_type("if you give only one argument to maketrans it must be a dict");
     for (const auto& [key, value] : bound[0].as<Dict>().entries()) {
-      if (key.is_string() && key.as<String>().length != 1) raise_type("string keys in translate table must be of length 1");
+      if (key.is_string() && key.as<String>().length != 1)
+        raise_type("string keys in translate table must be of length 1");
       if (!key.is_string() && !key.is_integral()) raise_type("keys in translate table must be strings or integers");
       dict->set(key.is_string() ? Value::integer(static_cast<int64_t>(decode(key.text())[0])) : key, value);
     }
@@ -346,7 +357,8 @@ Value make_translation(Runtime& runtime, const Value&, Args& args) {
       dict->set(Value::integer(static_cast<int64_t>(from[i])), Value::integer(static_cast<int64_t>(to[i])));
     }
     if (bound.has(2)) {
-      for (const char32_t code : decode(bound.text(2).text())) dict->set(Value::integer(static_cast<int64_t>(code)), Value::none());
+      for (const char32_t code : decode(bound.text(2).text()))
+        dict->set(Value::integer(static_cast<int64_t>(code)), Value::none());
     }
   }
   dict->seal(runtime.budget);
@@ -360,21 +372,53 @@ Value split_lines_method(Runtime& runtime, const Value& self, Args& args) {
 }
 
 const MethodEntry kMethods[] = {
-    {"capitalize", map_text<to_capitalized>}, {"casefold", map_text<fold_case>}, {"center", justify<Align::kCenter>},
-    {"count", count_method}, {"encode", encode_method}, {"endswith", affix<true>}, {"expandtabs", expand_tabs},
-    {"find", find_method<false, false>}, {"format", format_method}, {"format_map", format_map_method},
-    {"index", find_method<false, true>}, {"isalnum", all_have<kAlpha | kDecimal | kDigit | kNumeric>},
-    {"isalpha", all_have<kAlpha>}, {"isascii", is_ascii}, {"isdecimal", all_have<kDecimal>}, {"isdigit", all_have<kDigit>},
-    {"isidentifier", is_identifier_method}, {"islower", is_case<kLower, kUpper | kTitle>}, {"isnumeric", all_have<kNumeric>},
-    {"isprintable", is_printable}, {"isspace", all_have<kSpace>}, {"istitle", is_title},
-    {"isupper", is_case<kUpper, kLower | kTitle>}, {"join", join_method}, {"ljust", justify<Align::kLeft>},
-    {"lower", map_text<to_lower>}, {"lstrip", strip<true, false>}, {"maketrans", make_translation},
-    {"partition", partition<false>}, {"removeprefix", remove_affix<false>}, {"removesuffix", remove_affix<true>},
-    {"replace", replace_method}, {"rfind", find_method<true, false>}, {"rindex", find_method<true, true>},
-    {"rjust", justify<Align::kRight>}, {"rpartition", partition<true>}, {"rsplit", split_method<true>},
-    {"rstrip", strip<false, true>}, {"split", split_method<false>}, {"splitlines", split_lines_method},
-    {"startswith", affix<false>}, {"strip", strip<true, true>}, {"swapcase", map_text<swap_case>},
-    {"title", map_text<to_title>}, {"translate", translate}, {"upper", map_text<to_upper>}, {"zfill", zfill},
+    {"capitalize", map_text<to_capitalized>},
+    {"casefold", map_text<fold_case>},
+    {"center", justify<Align::kCenter>},
+    {"count", count_method},
+    {"encode", encode_method},
+    {"endswith", affix<true>},
+    {"expandtabs", expand_tabs},
+    {"find", find_method<false, false>},
+    {"format", format_method},
+    {"format_map", format_map_method},
+    {"index", find_method<false, true>},
+    {"isalnum", all_have<kAlpha | kDecimal | kDigit | kNumeric>},
+    {"isalpha", all_have<kAlpha>},
+    {"isascii", is_ascii},
+    {"isdecimal", all_have<kDecimal>},
+    {"isdigit", all_have<kDigit>},
+    {"isidentifier", is_identifier_method},
+    {"islower", is_case<kLower, kUpper | kTitle>},
+    {"isnumeric", all_have<kNumeric>},
+    {"isprintable", is_printable},
+    {"isspace", all_have<kSpace>},
+    {"istitle", is_title},
+    {"isupper", is_case<kUpper, kLower | kTitle>},
+    {"join", join_method},
+    {"ljust", justify<Align::kLeft>},
+    {"lower", map_text<to_lower>},
+    {"lstrip", strip<true, false>},
+    {"maketrans", make_translation},
+    {"partition", partition<false>},
+    {"removeprefix", remove_affix<false>},
+    {"removesuffix", remove_affix<true>},
+    {"replace", replace_method},
+    {"rfind", find_method<true, false>},
+    {"rindex", find_method<true, true>},
+    {"rjust", justify<Align::kRight>},
+    {"rpartition", partition<true>},
+    {"rsplit", split_method<true>},
+    {"rstrip", strip<false, true>},
+    {"split", split_method<false>},
+    {"splitlines", split_lines_method},
+    {"startswith", affix<false>},
+    {"strip", strip<true, true>},
+    {"swapcase", map_text<swap_case>},
+    {"title", map_text<to_title>},
+    {"translate", translate},
+    {"upper", map_text<to_upper>},
+    {"zfill", zfill},
 };
 
 }  // namespace
@@ -390,7 +434,8 @@ bool has_case(std::string_view text, uint16_t wanted, uint16_t other) {
 
 std::string repeat_text(Runtime& runtime, std::string_view unit, int64_t times) {
   int64_t size_bytes = 0;
-  if (__builtin_mul_overflow(static_cast<int64_t>(unit.size()), std::max<int64_t>(0, times), &size_bytes)) size_bytes = INT64_MAX;
+  if (__builtin_mul_overflow(static_cast<int64_t>(unit.size()), std::max<int64_t>(0, times), &size_bytes))
+    size_bytes = INT64_MAX;
   runtime.budget.check_size(size_bytes);
   runtime.budget.bytes(size_bytes);
   std::string out;
@@ -414,7 +459,8 @@ Value replace_text(Runtime& runtime, const Value& text, const Value& from, const
   const std::string with = text.is_markup() ? escape_html(runtime, to) : to.text();
   int64_t growth = 0;
   if (__builtin_mul_overflow(times, static_cast<int64_t>(with.size()), &growth)) growth = INT64_MAX / 2;
-  runtime.budget.check_size(growth + static_cast<int64_t>(text.text().size()) - times * static_cast<int64_t>(from.text().size()));
+  runtime.budget.check_size(growth + static_cast<int64_t>(text.text().size()) -
+                            times * static_cast<int64_t>(from.text().size()));
   return like(runtime, text, replace(text.text(), from.text(), with, limit));
 }
 
@@ -426,8 +472,9 @@ Value text_method(Runtime& runtime, const Value& text, std::string_view name) {
     if (entry.name != name) continue;
     check_depth(runtime.budget, 1);
     const Method method = entry.method;
-    return make_function(std::string(name), "builtin_function_or_method",
-                         [text, method](Runtime& rt, Args& args) { return method(rt, text, args); }, 1);
+    return make_function(
+        std::string(name), "builtin_function_or_method",
+        [text, method](Runtime& rt, Args& args) { return method(rt, text, args); }, 1);
   }
   return {};
 }

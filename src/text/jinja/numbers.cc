@@ -36,9 +36,8 @@ double divide_exactly(const BigInt& a, const BigInt& b) {
   quotient = quotient + quotient;
   if (!remainder.zero()) quotient = quotient + BigInt(1);
   // Larger quotients are brought below 2^1024 by the scale: shift is 0 only for gaps above 66.
-  const double magnitude = quotient.bits() > 1024
-                               ? std::numeric_limits<double>::infinity()
-                               : std::ldexp(quotient.to_double(), static_cast<int>(-shift - 1));
+  const double magnitude = quotient.bits() > 1024 ? std::numeric_limits<double>::infinity()
+                                                  : std::ldexp(quotient.to_double(), static_cast<int>(-shift - 1));
   if (std::isinf(magnitude)) raise_limit("integer division result too large for a float");
   return negative ? -magnitude : magnitude;
 }
@@ -100,15 +99,23 @@ void float_divmod(double a, double b, double& quotient, double& remainder) {
 Value float_arithmetic(BinaryOp op, double a, double b) {
   double quotient = 0, remainder = 0;
   switch (op) {
-    case BinaryOp::kAdd: return Value::real(a + b);
-    case BinaryOp::kSub: return Value::real(a - b);
-    case BinaryOp::kMul: return Value::real(a * b);
+    case BinaryOp::kAdd:
+      return Value::real(a + b);
+    case BinaryOp::kSub:
+      return Value::real(a - b);
+    case BinaryOp::kMul:
+      return Value::real(a * b);
     case BinaryOp::kDiv:
       if (b == 0) raise_type("float division by zero");
       return Value::real(a / b);
-    case BinaryOp::kFloorDiv: float_divmod(a, b, quotient, remainder); return Value::real(quotient);
-    case BinaryOp::kMod: float_divmod(a, b, quotient, remainder); return Value::real(remainder);
-    case BinaryOp::kPow: return float_power(a, b);
+    case BinaryOp::kFloorDiv:
+      float_divmod(a, b, quotient, remainder);
+      return Value::real(quotient);
+    case BinaryOp::kMod:
+      float_divmod(a, b, quotient, remainder);
+      return Value::real(remainder);
+    case BinaryOp::kPow:
+      return float_power(a, b);
   }
   return {};
 }

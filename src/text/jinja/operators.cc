@@ -12,24 +12,36 @@ namespace {
 
 std::string_view symbol(BinaryOp op) {
   switch (op) {
-    case BinaryOp::kAdd: return "+";
-    case BinaryOp::kSub: return "-";
-    case BinaryOp::kMul: return "*";
-    case BinaryOp::kDiv: return "/";
-    case BinaryOp::kFloorDiv: return "//";
-    case BinaryOp::kMod: return "%";
-    case BinaryOp::kPow: return "**";
+    case BinaryOp::kAdd:
+      return "+";
+    case BinaryOp::kSub:
+      return "-";
+    case BinaryOp::kMul:
+      return "*";
+    case BinaryOp::kDiv:
+      return "/";
+    case BinaryOp::kFloorDiv:
+      return "//";
+    case BinaryOp::kMod:
+      return "%";
+    case BinaryOp::kPow:
+      return "**";
   }
   return "?";
 }
 
 std::string_view symbol(CompareOp op) {
   switch (op) {
-    case CompareOp::kLt: return "<";
-    case CompareOp::kLtEq: return "<=";
-    case CompareOp::kGt: return ">";
-    case CompareOp::kGtEq: return ">=";
-    default: return "==";
+    case CompareOp::kLt:
+      return "<";
+    case CompareOp::kLtEq:
+      return "<=";
+    case CompareOp::kGt:
+      return ">";
+    case CompareOp::kGtEq:
+      return ">=";
+    default:
+      return "==";
   }
 }
 
@@ -43,7 +55,8 @@ Value repeat(Runtime& runtime, const Value& value, const Value& count) {
   const int64_t times = length == 0 ? 0 : std::max<int64_t>(0, count.integer_value());
   int64_t size_bytes = 0;
   const bool is_text = value.is_string() || value.is(Type::kBytes);
-  if (__builtin_mul_overflow(length * (is_text ? 1 : static_cast<int64_t>(sizeof(Value))), times, &size_bytes)) size_bytes = INT64_MAX;
+  if (__builtin_mul_overflow(length * (is_text ? 1 : static_cast<int64_t>(sizeof(Value))), times, &size_bytes))
+    size_bytes = INT64_MAX;
   runtime.budget.check_size(size_bytes);
   if (is_text) {
     const std::string& unit = value.is_string() ? value.text() : value.as<Bytes>().bytes;
@@ -93,7 +106,10 @@ bool sequence_order(Runtime& runtime, CompareOp op, const std::vector<Value>& a,
     if (!identical(a[i], b[i]) && !equal(runtime, a[i], b[i])) return compare(runtime, op, a[i], b[i]);
   }
   const int lengths = a.size() < b.size() ? -1 : a.size() > b.size() ? 1 : 0;
-  return op == CompareOp::kLt ? lengths < 0 : op == CompareOp::kLtEq ? lengths <= 0 : op == CompareOp::kGt ? lengths > 0 : lengths >= 0;
+  return op == CompareOp::kLt     ? lengths < 0
+         : op == CompareOp::kLtEq ? lengths <= 0
+         : op == CompareOp::kGt   ? lengths > 0
+                                  : lengths >= 0;
 }
 
 bool views_compare(Runtime& runtime, CompareOp op, const Value& a, const Value& b) {
@@ -133,10 +149,14 @@ bool ordered(Runtime& runtime, CompareOp op, const Value& a, const Value& b) {
     raise_type("'{}' not supported between instances of '{}' and '{}'", symbol(op), type_name(a), type_name(b));
   }
   switch (op) {
-    case CompareOp::kLt: return result < 0;
-    case CompareOp::kLtEq: return result <= 0;
-    case CompareOp::kGt: return result > 0;
-    default: return result >= 0;
+    case CompareOp::kLt:
+      return result < 0;
+    case CompareOp::kLtEq:
+      return result <= 0;
+    case CompareOp::kGt:
+      return result > 0;
+    default:
+      return result >= 0;
   }
 }
 
@@ -210,13 +230,16 @@ bool contains(Runtime& runtime, const Value& container, const Value& item) {
       const Value whole = item.is(Type::kFloat) ? make_integer(BigInt::from_double(to_double(item))) : item;
       if (!whole.is_small_integer() || !equals(whole, item) || range.length == 0) return false;
       const int64_t value = whole.integer_value();
-      if (range.step > 0 ? value < range.begin || value >= range.end : value > range.begin || value <= range.end) return false;
+      if (range.step > 0 ? value < range.begin || value >= range.end : value > range.begin || value <= range.end)
+        return false;
       return (value - range.begin) % range.step == 0;
     }
     case Type::kBytes:
     case Type::kUndefined:
-    case Type::kIterator: break;
-    default: raise_type("argument of type '{}' is not iterable", type_name(container));
+    case Type::kIterator:
+      break;
+    default:
+      raise_type("argument of type '{}' is not iterable", type_name(container));
   }
   const std::shared_ptr<Iterator> iterator = make_iterator(runtime, container);
   Value element;
@@ -228,11 +251,16 @@ bool contains(Runtime& runtime, const Value& container, const Value& item) {
 
 bool compare(Runtime& runtime, CompareOp op, const Value& a, const Value& b) {
   switch (op) {
-    case CompareOp::kEq: return equal(runtime, a, b);
-    case CompareOp::kNe: return !equal(runtime, a, b);
-    case CompareOp::kIn: return contains(runtime, b, a);
-    case CompareOp::kNotIn: return !contains(runtime, b, a);
-    default: return ordered(runtime, op, a, b);
+    case CompareOp::kEq:
+      return equal(runtime, a, b);
+    case CompareOp::kNe:
+      return !equal(runtime, a, b);
+    case CompareOp::kIn:
+      return contains(runtime, b, a);
+    case CompareOp::kNotIn:
+      return !contains(runtime, b, a);
+    default:
+      return ordered(runtime, op, a, b);
   }
 }
 

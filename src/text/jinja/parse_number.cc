@@ -27,7 +27,8 @@ std::string ascii_number(std::string_view text) {
 /// Removes underscores; false unless each stands between two digits.
 bool drop_underscores(std::string& text, bool (*is_digit)(char)) {
   for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '_' && (i == 0 || i + 1 == text.size() || !is_digit(text[i - 1]) || !is_digit(text[i + 1]))) return false;
+    if (text[i] == '_' && (i == 0 || i + 1 == text.size() || !is_digit(text[i - 1]) || !is_digit(text[i + 1])))
+      return false;
   }
   std::erase(text, '_');
   return true;

@@ -10,15 +10,19 @@
 namespace duet::jinja {
 namespace {
 
-constexpr int64_t kMaxNodes = 100'000;  // keeps a template of 1 MiB within some 30 MB
+constexpr int64_t kMaxNodes = 100'000;      // keeps a template of 1 MiB within some 30 MB
 constexpr size_t kMaxIntegerDigits = 4300;  // as Python's
 
 std::string_view target_kind(const Expr& node) {
   switch (node.kind) {
-    case ExprKind::kConst: return "const";
-    case ExprKind::kList: return "list";
-    case ExprKind::kDict: return "dict";
-    default: return "name";
+    case ExprKind::kConst:
+      return "const";
+    case ExprKind::kList:
+      return "list";
+    case ExprKind::kDict:
+      return "dict";
+    default:
+      return "name";
   }
 }
 
@@ -235,11 +239,20 @@ ExprPtr Parser::product() {
   while (true) {
     BinaryOp op;
     switch (current_.type) {
-      case TokenType::kMul: op = BinaryOp::kMul; break;
-      case TokenType::kDiv: op = BinaryOp::kDiv; break;
-      case TokenType::kFloorDiv: op = BinaryOp::kFloorDiv; break;
-      case TokenType::kMod: op = BinaryOp::kMod; break;
-      default: return left;
+      case TokenType::kMul:
+        op = BinaryOp::kMul;
+        break;
+      case TokenType::kDiv:
+        op = BinaryOp::kDiv;
+        break;
+      case TokenType::kFloorDiv:
+        op = BinaryOp::kFloorDiv;
+        break;
+      case TokenType::kMod:
+        op = BinaryOp::kMod;
+        break;
+      default:
+        return left;
     }
     take();
     left = binary_node(ExprKind::kBinary, std::move(left), power());
@@ -284,7 +297,8 @@ ExprPtr Parser::literal_number() {
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), small, base);
   if (error == std::errc() && end == digits.data() + digits.size()) return constant(Value::integer(small));
   if (base == 10 && digits.size() > kMaxIntegerDigits) {
-    raise_type("line {}: an integer of {} digits is above the limit of {}", token.line, digits.size(), kMaxIntegerDigits);
+    raise_type("line {}: an integer of {} digits is above the limit of {}", token.line, digits.size(),
+               kMaxIntegerDigits);
   }
   budget_.check_size(static_cast<int64_t>(digits.size()));
   if (digits.size() > 20'000) raise_limit("line {}: an integer of {} digits is too long", token.line, digits.size());
@@ -313,16 +327,20 @@ ExprPtr Parser::primary(bool with_namespace) {
       return constant(make_string(budget_, std::move(text)));
     }
     case TokenType::kInteger:
-    case TokenType::kFloat: return literal_number();
+    case TokenType::kFloat:
+      return literal_number();
     case TokenType::kLParen: {
       take();
       ExprPtr out = tuple(false, true, {}, true);
       expect(TokenType::kRParen);
       return out;
     }
-    case TokenType::kLBracket: return list();
-    case TokenType::kLBrace: return dict();
-    default: fail_syntax(current_.line, "unexpected '{}'", describe(current_));
+    case TokenType::kLBracket:
+      return list();
+    case TokenType::kLBrace:
+      return dict();
+    default:
+      fail_syntax(current_.line, "unexpected '{}'", describe(current_));
   }
 }
 
@@ -503,8 +521,8 @@ ExprPtr Parser::test(ExprPtr base) {
   const bool negated = skip_if_name("not");
   out->name = dotted_name();
   out->arguments = std::make_unique<CallArguments>();
-  constexpr std::array kStarts{TokenType::kName, TokenType::kString, TokenType::kInteger, TokenType::kFloat,
-                               TokenType::kLBracket, TokenType::kLBrace};
+  constexpr std::array kStarts{TokenType::kName,  TokenType::kString,   TokenType::kInteger,
+                               TokenType::kFloat, TokenType::kLBracket, TokenType::kLBrace};
   if (current_.type == TokenType::kLParen) {
     out->arguments = call_arguments();
   } else if (std::find(kStarts.begin(), kStarts.end(), current_.type) != kStarts.end() && !current_.is_name("else") &&

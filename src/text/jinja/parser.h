@@ -11,7 +11,8 @@
 
 namespace duet::jinja {
 
-/// Reads a template into statements. Throws TemplateError of kind syntax, or limit for a source that is nested too deep.
+/// Reads a template into statements. Throws TemplateError of kind syntax, or limit for a source that is nested too
+/// deep.
 class Parser {
  public:
   Parser(std::string_view source, Budget& budget);
@@ -104,7 +105,7 @@ class Parser {
   Token current_;
   std::optional<Token> ahead_;
   int64_t nodes_ = 0;
-  std::vector<std::string> tags_;                                     // open tags, for messages
+  std::vector<std::string> tags_;                                   // open tags, for messages
   std::vector<std::initializer_list<std::string_view>> end_stack_;  // what would close them
 };
 

@@ -30,8 +30,10 @@ Body Parser::statements(std::initializer_list<std::string_view> end_names, bool 
   expect(TokenType::kBlockEnd);
   Body body = subparse(end_names);
   if (current_.type == TokenType::kEof) {
-    fail_syntax(current_.line, "Unexpected end of template. Jinja was looking for the following tags: {}. The innermost block that "
-                "needs to be closed is '{}'.", quoted_list(end_names), tags_.empty() ? "" : tags_.back());
+    fail_syntax(current_.line,
+                "Unexpected end of template. Jinja was looking for the following tags: {}. The innermost block that "
+                "needs to be closed is '{}'.",
+                quoted_list(end_names), tags_.empty() ? "" : tags_.back());
   }
   if (drop_end) take();
   return body;
@@ -60,8 +62,9 @@ Body Parser::subparse(std::initializer_list<std::string_view> end_names) {
     } else {
       flush();
       take();
-      const bool ends = current_.type == TokenType::kName &&
-                        std::find(end_names.begin(), end_names.end(), std::string_view(current_.text)) != end_names.end();
+      const bool ends =
+          current_.type == TokenType::kName &&
+          std::find(end_names.begin(), end_names.end(), std::string_view(current_.text)) != end_names.end();
       if (ends) {
         end_stack_.pop_back();
         return body;
@@ -240,7 +243,8 @@ StmtPtr Parser::parse_block() {
   if (current_.type == TokenType::kSub) fail_syntax(current_.line, "block names may not contain hyphens");
   out->body = statements({"endblock"}, true);
   const auto only_space = [](const StmtPtr& part) {
-    return part->kind == StmtKind::kOutput && std::all_of(part->values.begin(), part->values.end(), [](const ExprPtr& value) {
+    return part->kind == StmtKind::kOutput &&
+           std::all_of(part->values.begin(), part->values.end(), [](const ExprPtr& value) {
              if (value->kind != ExprKind::kConst || !value->constant.is_markup()) return false;
              const std::u32string codes = decode(value->constant.text());
              return std::all_of(codes.begin(), codes.end(), [](char32_t code) { return has(code, kSpace); });

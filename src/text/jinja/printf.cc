@@ -21,8 +21,12 @@ std::string format_double(double value, const NumberStyle& style) {
   value = std::fabs(value);
   if (style.type == 'r') return float_repr(value);
   const int precision = static_cast<int>(std::min<int64_t>(style.precision, 20'000));
-  char pattern[8] = {'%', style.alternate ? '#' : '.', style.alternate ? '.' : '*', style.alternate ? '*' : style.type,
-                     style.alternate ? style.type : '\0', '\0'};
+  char pattern[8] = {'%',
+                     style.alternate ? '#' : '.',
+                     style.alternate ? '.' : '*',
+                     style.alternate ? '*' : style.type,
+                     style.alternate ? style.type : '\0',
+                     '\0'};
   const int length = std::snprintf(nullptr, 0, pattern, precision, value);
   std::string out(static_cast<size_t>(length) + 1, '\0');
   std::snprintf(out.data(), out.size(), pattern, precision, value);
@@ -43,8 +47,8 @@ class PercentFormatter {
  public:
   PercentFormatter(Runtime& runtime, const Value& text, const Value& values)
       : runtime_(runtime), markup_(text.is_markup()), format_(decode(text.text())), values_(values) {
-    is_mapping_ = values.is(Type::kDict) || values.is(Type::kList) || values.is(Type::kRange) || values.is_undefined() ||
-                  values.is(Type::kBytes);
+    is_mapping_ = values.is(Type::kDict) || values.is(Type::kList) || values.is(Type::kRange) ||
+                  values.is_undefined() || values.is(Type::kBytes);
   }
 
   Value run() {
@@ -72,7 +76,8 @@ class PercentFormatter {
   }
 
   Value next_argument() {
-    if (used_ >= argument_count() || (used_ > 0 && !values_.is(Type::kTuple))) raise_type("not enough arguments for format string");
+    if (used_ >= argument_count() || (used_ > 0 && !values_.is(Type::kTuple)))
+      raise_type("not enough arguments for format string");
     return values_.is(Type::kTuple) ? values_.items()[used_++] : (++used_, values_);
   }
 
@@ -127,12 +132,24 @@ class PercentFormatter {
     }
     for (bool flags = true; flags;) {
       switch (peek()) {
-        case '-': c.left = true; break;
-        case '+': c.plus_sign = true; break;
-        case ' ': c.blank = true; break;
-        case '#': c.alternate = true; break;
-        case '0': c.zero = true; break;
-        default: flags = false; continue;
+        case '-':
+          c.left = true;
+          break;
+        case '+':
+          c.plus_sign = true;
+          break;
+        case ' ':
+          c.blank = true;
+          break;
+        case '#':
+          c.alternate = true;
+          break;
+        case '0':
+          c.zero = true;
+          break;
+        default:
+          flags = false;
+          continue;
       }
       ++at_;
     }
@@ -157,27 +174,34 @@ class PercentFormatter {
     switch (c.type) {
       case 's':
       case 'r':
-      case 'a': text(c, argument); break;
-      case 'c': character(c, argument); break;
+      case 'a':
+        text(c, argument);
+        break;
+      case 'c':
+        character(c, argument);
+        break;
       case 'd':
       case 'i':
       case 'u':
       case 'x':
       case 'X':
-      case 'o': integer(c, argument); break;
+      case 'o':
+        integer(c, argument);
+        break;
       case 'e':
       case 'E':
       case 'f':
       case 'F':
       case 'g':
-      case 'G': floating(c, argument); break;
-      default: raise_type("unsupported format character");
+      case 'G':
+        floating(c, argument);
+        break;
+      default:
+        raise_type("unsupported format character");
     }
   }
 
-  std::string shown(const Value& value) {
-    return markup_ ? escape_html(runtime_, value) : to_text(runtime_, value);
-  }
+  std::string shown(const Value& value) { return markup_ ? escape_html(runtime_, value) : to_text(runtime_, value); }
 
   void text(const Conversion& c, const Value& value) {
     std::string body = c.type == 's' ? shown(value) : to_repr(runtime_, value);
@@ -222,7 +246,8 @@ class PercentFormatter {
     const bool decimal = c.type == 'd' || c.type == 'i' || c.type == 'u';
     if (value.is(Type::kFloat) && decimal) value = truncate_float(value.real_value());
     if (!value.is_integral()) {
-      raise_type("%{} format: {} is required, not {}", static_cast<char>(c.type), decimal ? "a real number" : "an integer", type_name(value));
+      raise_type("%{} format: {} is required, not {}", static_cast<char>(c.type),
+                 decimal ? "a real number" : "an integer", type_name(value));
     }
     if (decimal) integer_text(value);  // checks the number of digits
     const BigInt whole = to_bigint(value);
@@ -241,11 +266,14 @@ class PercentFormatter {
     if (value.is_undefined()) fail_undefined(value);
     if (!value.is_number()) raise_type("must be real number, not {}", type_name(value));
     const double number_value = float_of(value);
-    const NumberStyle style{.type = static_cast<char>(c.type), .precision = c.precision < 0 ? 6 : c.precision, .alternate = c.alternate};
+    const NumberStyle style{
+        .type = static_cast<char>(c.type), .precision = c.precision < 0 ? 6 : c.precision, .alternate = c.alternate};
     pad(c, sign(c, std::signbit(number_value) && !std::isnan(number_value)), format_double(number_value, style), true);
   }
 
-  static std::string sign(const Conversion& c, bool negative) { return negative ? "-" : c.plus_sign ? "+" : c.blank ? " " : ""; }
+  static std::string sign(const Conversion& c, bool negative) {
+    return negative ? "-" : c.plus_sign ? "+" : c.blank ? " " : "";
+  }
 
   void pad(const Conversion& c, const std::string& prefix, const std::string& body, bool numeric) {
     const int64_t length = static_cast<int64_t>(decode(body).size() + prefix.size());

@@ -12,9 +12,9 @@ Value format_percent(Runtime& runtime, const Value& text, const Value& values);
 
 /// What stands between a number and its field: shared by %-formats and format().
 struct NumberStyle {
-  char type = 'g';          // e E f F g G, or 'r' for repr
+  char type = 'g';  // e E f F g G, or 'r' for repr
   int64_t precision = 6;
-  bool alternate = false;   // '#'
+  bool alternate = false;  // '#'
 };
 /// Digits of a double without sign.
 std::string format_double(double value, const NumberStyle& style);

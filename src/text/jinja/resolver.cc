@@ -11,7 +11,8 @@ namespace {
 /// Calls visit(expr) for the names that the targets and expressions of a statement set, in it and below.
 bool sets_name(const Expr& target, std::string_view name) {
   if (target.kind == ExprKind::kName) return target.name == name;
-  return std::any_of(target.items.begin(), target.items.end(), [&](const ExprPtr& item) { return sets_name(*item, name); });
+  return std::any_of(target.items.begin(), target.items.end(),
+                     [&](const ExprPtr& item) { return sets_name(*item, name); });
 }
 
 bool body_sets_name(const Body& body, std::string_view name);
@@ -28,8 +29,8 @@ bool body_sets_name(const Body& body, std::string_view name) {
 
 bool has_scoped_block(const Body& body) {
   return std::any_of(body.begin(), body.end(), [](const StmtPtr& part) {
-    return (part->kind == StmtKind::kBlock && part->scoped) || has_scoped_block(part->body) || has_scoped_block(part->elifs) ||
-           has_scoped_block(part->else_body);
+    return (part->kind == StmtKind::kBlock && part->scoped) || has_scoped_block(part->body) ||
+           has_scoped_block(part->elifs) || has_scoped_block(part->else_body);
   });
 }
 
@@ -55,7 +56,8 @@ void Resolver::run() {
   collect_blocks(program_.body);
   FunctionSlots& function = new_function(program_.function, nullptr);
   Symbols& symbols = new_symbols(nullptr, &function);
-  if (!undeclared_names(program_.body, {"self"}).empty()) program_.function.self_slot = symbols.declare_parameter("self");
+  if (!undeclared_names(program_.body, {"self"}).empty())
+    program_.function.self_slot = symbols.declare_parameter("self");
   symbols.analyze(program_.body);
   program_.function.scope = symbols.scope();
   statements(program_.body, {.symbols = &symbols, .function = &function, .toplevel = true});
@@ -109,7 +111,9 @@ void Resolver::statement(Stmt& statement, const Frame& frame) {
     case StmtKind::kOutput:
       for (ExprPtr& value : statement.values) expression(value.get(), frame);
       break;
-    case StmtKind::kFor: for_loop(statement, frame); break;
+    case StmtKind::kFor:
+      for_loop(statement, frame);
+      break;
     case StmtKind::kIf: {
       Frame soft = frame;
       soft.soft = true;
@@ -130,12 +134,18 @@ void Resolver::statement(Stmt& statement, const Frame& frame) {
       macro_body(statement, frame);
       expression(statement.call.get(), frame);
       break;
-    case StmtKind::kGeneration: macro_body(statement, frame); break;
+    case StmtKind::kGeneration:
+      macro_body(statement, frame);
+      break;
     case StmtKind::kFilterBlock:
     case StmtKind::kWith:
-    case StmtKind::kAutoescape: scope_body(statement, frame); break;
+    case StmtKind::kAutoescape:
+      scope_body(statement, frame);
+      break;
     case StmtKind::kSet:
-    case StmtKind::kSetBlock: set(statement, frame); break;
+    case StmtKind::kSetBlock:
+      set(statement, frame);
+      break;
     case StmtKind::kBlock:
       statement.function = std::make_unique<FunctionInfo>();
       if (statement.scoped) {
@@ -147,7 +157,9 @@ void Resolver::statement(Stmt& statement, const Frame& frame) {
       break;
     case StmtKind::kInclude:
     case StmtKind::kImport:
-    case StmtKind::kFromImport: expression(statement.values[0].get(), frame); break;
+    case StmtKind::kFromImport:
+      expression(statement.values[0].get(), frame);
+      break;
     case StmtKind::kExtends:
       if (!frame.toplevel) {
         raise(TemplateErrorKind::kSyntax, "line {}: cannot use extend from a non top-level scope", statement.line);
@@ -157,7 +169,8 @@ void Resolver::statement(Stmt& statement, const Frame& frame) {
     case StmtKind::kBreak:
     case StmtKind::kContinue:
       if (frame.loops == 0) {
-        raise_type("line {}: '{}' outside loop", statement.line, statement.kind == StmtKind::kBreak ? "break" : "continue");
+        raise_type("line {}: '{}' outside loop", statement.line,
+                   statement.kind == StmtKind::kBreak ? "break" : "continue");
       }
       break;
   }
@@ -188,7 +201,8 @@ void Resolver::for_loop(Stmt& statement, const Frame& frame) {
     for (const auto& [key, slot] : test_slots.slots) statement.test_function->parameters.emplace_back(key.second, slot);
   }
   if (statement_sets_name(statement, "loop")) {
-    raise(TemplateErrorKind::kSyntax, "line {}: Can't assign to special loop variable in for-loop target", statement.line);
+    raise(TemplateErrorKind::kSyntax, "line {}: Can't assign to special loop variable in for-loop target",
+          statement.line);
   }
   Frame loop_frame = inner(frame, loop_symbols);
   loop_frame.loops = statement.recursive ? 1 : frame.loops + 1;
@@ -218,9 +232,10 @@ void Resolver::macro_body(Stmt& statement, const Frame& frame) {
   if (info.accesses_caller) {
     const size_t first_default = statement.parameters.size() - statement.values.size();
     if (explicit_caller && static_cast<size_t>(position - statement.parameters.begin()) < first_default) {
-      raise(TemplateErrorKind::kSyntax,
-            "line {}: When defining macros or call blocks the special \"caller\" argument must be omitted or be given a default.",
-            statement.line);
+      raise(
+          TemplateErrorKind::kSyntax,
+          "line {}: When defining macros or call blocks the special \"caller\" argument must be omitted or be given a default.",
+          statement.line);
     }
     if (!explicit_caller) info.caller_slot = symbols.declare_parameter("caller");
   }
@@ -229,7 +244,8 @@ void Resolver::macro_body(Stmt& statement, const Frame& frame) {
   symbols.analyze(statement);
   for (const std::string& name : statement.parameters) {
     for (const auto& other : info.parameters) {
-      if (other.first == name) raise_type("line {}: duplicate argument '{}' in function definition", statement.line, name);
+      if (other.first == name)
+        raise_type("line {}: duplicate argument '{}' in function definition", statement.line, name);
     }
     info.parameters.emplace_back(name, symbols.find(name, function)->slot);
   }
@@ -297,7 +313,8 @@ void Resolver::expression(Expr* expr, const Frame& frame) {
   if (expr == nullptr) return;
   expr->escape = frame.escape;
   bool truth = false;
-  const bool chooses = expr->kind == ExprKind::kAnd || expr->kind == ExprKind::kOr || expr->kind == ExprKind::kCondition;
+  const bool chooses =
+      expr->kind == ExprKind::kAnd || expr->kind == ExprKind::kOr || expr->kind == ExprKind::kCondition;
   if (expr->unknown_below && chooses && fold(*expr, truth)) {
     // Jinja folds this to the operand that is chosen and never looks at the others.
     fold(*expr->a, truth);
@@ -311,7 +328,8 @@ void Resolver::expression(Expr* expr, const Frame& frame) {
   if (expr->kind == ExprKind::kName) expr->variable = reference(expr->name, frame);
   const bool is_filter = expr->kind == ExprKind::kFilter;
   if ((is_filter || expr->kind == ExprKind::kTest) && expr->function == nullptr && !frame.soft) {
-    raise(TemplateErrorKind::kSyntax, "line {}: No {} named '{}'.", expr->line, is_filter ? "filter" : "test", expr->name);
+    raise(TemplateErrorKind::kSyntax, "line {}: No {} named '{}'.", expr->line, is_filter ? "filter" : "test",
+          expr->name);
   }
   Frame soft = frame;
   soft.soft = frame.soft || expr->kind == ExprKind::kCondition;
@@ -324,7 +342,8 @@ void Resolver::expression(Expr* expr, const Frame& frame) {
   for (size_t i = 0; i < expr->arguments->keyword.size(); ++i) {
     auto& [name, value] = expr->arguments->keyword[i];
     for (size_t k = 0; k < i; ++k) {
-      if (expr->arguments->keyword[k].first == name) raise_type("line {}: keyword argument repeated: {}", expr->line, name);
+      if (expr->arguments->keyword[k].first == name)
+        raise_type("line {}: keyword argument repeated: {}", expr->line, name);
     }
     expression(value.get(), soft);
   }

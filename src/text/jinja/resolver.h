@@ -10,7 +10,8 @@
 namespace duet::jinja {
 
 /// Gives every variable of a parsed template its slot and checks what Jinja checks while compiling.
-/// Throws TemplateError: syntax (unknown filter or test, block defined twice, assignment to loop) or type (break outside a loop).
+/// Throws TemplateError: syntax (unknown filter or test, block defined twice, assignment to loop) or type (break
+/// outside a loop).
 class Resolver {
  public:
   explicit Resolver(Program& program, Budget& budget) : program_(program), budget_(budget) {}
@@ -23,7 +24,7 @@ class Resolver {
     bool toplevel = false;
     bool soft = false;  // inside a condition: unknown filters are errors only when they are reached
     Escape escape = Escape::kOff;
-    int loops = 0;      // around, within the function
+    int loops = 0;  // around, within the function
   };
 
   void collect_blocks(const Body& body);

@@ -43,9 +43,10 @@ Value Namespace::attribute(Runtime&, std::string_view name) const {
 
 void Namespace::set(Runtime& runtime, const Value& name, Value value) {
   if (name.is_string() && name.text().starts_with('_')) {
-    raise(TemplateErrorKind::kSecurity,
-          "Chat templates cannot store underscore-prefixed attributes on a namespace, but got '{}'. Please rename the attribute.",
-          name.text());
+    raise(
+        TemplateErrorKind::kSecurity,
+        "Chat templates cannot store underscore-prefixed attributes on a namespace, but got '{}'. Please rename the attribute.",
+        name.text());
   }
   runtime.budget.items(static_cast<int64_t>(attributes_.size() / 8));
   for (auto& [key, old] : attributes_) {

@@ -27,7 +27,8 @@ int64_t Bound::integer(size_t index, int64_t absent) const {
 }
 
 const Value& Bound::text(size_t index) const {
-  if (!values_[index].is_string()) raise_type("{}() argument must be str, not {}", function_, type_name(values_[index]));
+  if (!values_[index].is_string())
+    raise_type("{}() argument must be str, not {}", function_, type_name(values_[index]));
   return values_[index];
 }
 

@@ -9,8 +9,8 @@
 
 namespace duet::jinja {
 
-/// Arguments of a built-in function bound to its parameters as Python binds them. A name that begins with '/' can be given
-/// by position only. Throws a type error for arguments that do not fit.
+/// Arguments of a built-in function bound to its parameters as Python binds them. A name that begins with '/' can be
+/// given by position only. Throws a type error for arguments that do not fit.
 class Bound {
  public:
   Bound(Args& args, std::string_view function, std::initializer_list<std::string_view> names, size_t required);

@@ -91,22 +91,27 @@ std::string group(const std::string& digits, char32_t separator, size_t size) {
   return out;
 }
 
-std::string padded(Runtime& runtime, const Spec& spec, const std::string& prefix, const std::string& body, char32_t default_align) {
+std::string padded(Runtime& runtime, const Spec& spec, const std::string& prefix, const std::string& body,
+                   char32_t default_align) {
   const int64_t length = static_cast<int64_t>(decode(prefix).size() + decode(body).size());
   const int64_t pad = std::max<int64_t>(0, spec.width - length);
   std::string fill;
   append_code_point(fill, spec.fill);
   switch (spec.align != 0 ? spec.align : default_align) {
-    case '<': return prefix + body + repeat_text(runtime, fill, pad);
-    case '^': return repeat_text(runtime, fill, pad / 2) + prefix + body + repeat_text(runtime, fill, pad - pad / 2);
-    case '=': return prefix + repeat_text(runtime, fill, pad) + body;
-    default: return repeat_text(runtime, fill, pad) + prefix + body;
+    case '<':
+      return prefix + body + repeat_text(runtime, fill, pad);
+    case '^':
+      return repeat_text(runtime, fill, pad / 2) + prefix + body + repeat_text(runtime, fill, pad - pad / 2);
+    case '=':
+      return prefix + repeat_text(runtime, fill, pad) + body;
+    default:
+      return repeat_text(runtime, fill, pad) + prefix + body;
   }
 }
 
 /// Digits with separators; with a fill of zeros in front, the zeros are grouped as well.
-std::string number_text(Runtime& runtime, const Spec& spec, const std::string& prefix, std::string whole, const std::string& rest,
-                        size_t group_size) {
+std::string number_text(Runtime& runtime, const Spec& spec, const std::string& prefix, std::string whole,
+                        const std::string& rest, size_t group_size) {
   if (spec.grouping != 0) {
     if (spec.fill == '0' && spec.align == '=') {
       const int64_t room = spec.width - static_cast<int64_t>(prefix.size() + rest.size());
@@ -146,7 +151,9 @@ std::string format_text(Runtime& runtime, const Value& value, const Spec& spec) 
 
 std::string format_float(Runtime& runtime, double value, const Spec& spec) {
   const char32_t type = spec.type;
-  NumberStyle style{.type = static_cast<char>(type == 0 || type == 'n' ? 'g' : type == '%' ? 'f' : type),
+  NumberStyle style{.type = static_cast<char>(type == 0 || type == 'n' ? 'g'
+                                              : type == '%'            ? 'f'
+                                                                       : type),
                     .precision = spec.precision < 0 ? 6 : spec.precision,
                     .alternate = spec.alternate};
   runtime.budget.check_size(std::max(spec.precision, spec.width));
@@ -154,7 +161,8 @@ std::string format_float(Runtime& runtime, double value, const Spec& spec) {
   if (type == 0 && spec.precision < 0) style.type = 'r';
   std::string body = format_double(value, style);
   if (type == 0 && spec.precision >= 0 && std::isfinite(value)) {
-    // As 'g', but with at least one digit after the point, and exponents from one digit earlier (CPython, 'r' with precision).
+    // As 'g', but with at least one digit after the point, and exponents from one digit earlier (CPython, 'r' with
+    // precision).
     const int64_t precision = std::max<int64_t>(1, spec.precision);
     const std::string scientific = format_double(value, {.type = 'e', .precision = precision - 1});
     const int exponent = std::atoi(scientific.c_str() + scientific.find('e') + 1);
@@ -172,7 +180,8 @@ std::string format_float(Runtime& runtime, double value, const Spec& spec) {
     }
   }
   bool negative = std::signbit(value) && !std::isnan(value);
-  if (spec.no_negative_zero && negative && body.find_first_of("123456789") == std::string::npos && std::isfinite(value)) negative = false;
+  if (spec.no_negative_zero && negative && body.find_first_of("123456789") == std::string::npos && std::isfinite(value))
+    negative = false;
   const size_t end = std::isfinite(value) ? std::min(body.find_first_not_of("0123456789"), body.size()) : body.size();
   std::string rest = body.substr(end);
   if (type == '%') rest += '%';
@@ -181,7 +190,8 @@ std::string format_float(Runtime& runtime, double value, const Spec& spec) {
 
 std::string format_integer(Runtime& runtime, const Value& value, const Spec& spec) {
   const char32_t type = spec.type == 0 ? 'd' : spec.type;
-  if (std::u32string_view(U"eEfFgG%").find(type) != std::u32string_view::npos) return format_float(runtime, float_of(value), spec);
+  if (std::u32string_view(U"eEfFgG%").find(type) != std::u32string_view::npos)
+    return format_float(runtime, float_of(value), spec);
   if (std::u32string_view(U"bcdnoxX").find(type) == std::u32string_view::npos) unknown_code(spec, value);
   if (spec.precision >= 0) raise_type("Precision not allowed in integer format specifier");
   if (spec.no_negative_zero) raise_type("Negative zero coercion (z) not allowed in format specifier with integer");
@@ -189,7 +199,8 @@ std::string format_integer(Runtime& runtime, const Value& value, const Spec& spe
   if (type == 'c') {
     if (spec.sign != '-') raise_type("Sign not allowed with integer format specifier 'c'");
     if (spec.alternate) raise_type("Alternate form (#) not allowed with integer format specifier 'c'");
-    if (whole.negative() || !whole.fits_int64() || whole.to_int64() > 0x10ffff) raise_limit("%c arg not in range(0x110000)");
+    if (whole.negative() || !whole.fits_int64() || whole.to_int64() > 0x10ffff)
+      raise_limit("%c arg not in range(0x110000)");
     std::string body;
     append_code_point(body, static_cast<char32_t>(whole.to_int64()));
     return padded(runtime, spec, "", body, '<');
@@ -320,14 +331,16 @@ class Formatter {
         const bool number = key.find_first_not_of("0123456789") == std::string::npos && key.size() < 18;
         value = get_item(runtime_, value, number ? Value::integer(std::atoll(key.c_str())) : runtime_.string(key));
         end = close + 1;
-        if (end < name.size() && name[end] != '.' && name[end] != '[') raise_type("Only '.' or '[' may follow ']' in format field specifier");
+        if (end < name.size() && name[end] != '.' && name[end] != '[')
+          raise_type("Only '.' or '[' may follow ']' in format field specifier");
       }
     }
     return value;
   }
 
   Value positional_at(int64_t index) {
-    if (index >= static_cast<int64_t>(positional_.size())) raise_type("Replacement index {} out of range for positional args tuple", index);
+    if (index >= static_cast<int64_t>(positional_.size()))
+      raise_type("Replacement index {} out of range for positional args tuple", index);
     return positional_[static_cast<size_t>(index)];
   }
 
@@ -349,7 +362,8 @@ std::string format_value(Runtime& runtime, const Value& value, const std::string
   runtime.budget.check_size(spec.width);
   if (value.is_string()) return format_text(runtime, value, spec);
   if (value.is(Type::kFloat)) {
-    if (spec.type != 0 && std::u32string_view(U"eEfFgGn%").find(spec.type) == std::u32string_view::npos) unknown_code(spec, value);
+    if (spec.type != 0 && std::u32string_view(U"eEfFgGn%").find(spec.type) == std::u32string_view::npos)
+      unknown_code(spec, value);
     return format_float(runtime, value.real_value(), spec);
   }
   return format_integer(runtime, value, spec);
@@ -365,7 +379,8 @@ Value format_method(Runtime& runtime, const Value& self, Args& args) {
 
 Value format_map_method(Runtime& runtime, const Value& self, Args& args) {
   if (!args.keyword.empty()) raise_type("format_map() takes no keyword arguments");
-  if (args.positional.size() != 1) raise_type("format_map() takes exactly one argument ({} given)", args.positional.size());
+  if (args.positional.size() != 1)
+    raise_type("format_map() takes exactly one argument ({} given)", args.positional.size());
   return runtime.string(Formatter(runtime, self, {}, args.positional[0]).run(self.text(), 2), self.is_markup());
 }
 

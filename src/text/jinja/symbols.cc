@@ -65,10 +65,17 @@ Scope Symbols::scope() const {
   for (const auto& [slot, info] : loads_) {
     out.slots.push_back(slot);
     switch (info.load) {
-      case Load::kParameter: break;
-      case Load::kResolve: out.loads.push_back({ScopeLoad::Kind::kResolve, slot, info.name, {}}); break;
-      case Load::kUndefined: out.loads.push_back({ScopeLoad::Kind::kUndefined, slot, {}, {}}); break;
-      case Load::kAlias: out.loads.push_back({ScopeLoad::Kind::kAlias, slot, {}, seen_from(info.source, *function_)}); break;
+      case Load::kParameter:
+        break;
+      case Load::kResolve:
+        out.loads.push_back({ScopeLoad::Kind::kResolve, slot, info.name, {}});
+        break;
+      case Load::kUndefined:
+        out.loads.push_back({ScopeLoad::Kind::kUndefined, slot, {}, {}});
+        break;
+      case Load::kAlias:
+        out.loads.push_back({ScopeLoad::Kind::kAlias, slot, {}, seen_from(info.source, *function_)});
+        break;
     }
   }
   return out;
@@ -76,7 +83,8 @@ Scope Symbols::scope() const {
 
 std::vector<std::string> Symbols::stored_names() const {
   std::set<std::string> out;
-  for (const Symbols* scope = this; scope != nullptr; scope = scope->parent_) out.insert(scope->stores_.begin(), scope->stores_.end());
+  for (const Symbols* scope = this; scope != nullptr; scope = scope->parent_)
+    out.insert(scope->stores_.begin(), scope->stores_.end());
   return {out.begin(), out.end()};
 }
 
@@ -108,7 +116,9 @@ void Symbols::analyze(const Stmt& statement, Part part) {
       if (part == Part::kElse) visit(statement.else_body);
       if (part == Part::kTest) visit(statement.test.get());
       break;
-    default: visit(statement.body); break;  // kSetBlock, kBlock, kGeneration
+    default:
+      visit(statement.body);
+      break;  // kSetBlock, kBlock, kGeneration
   }
 }
 
@@ -148,14 +158,20 @@ void Symbols::visit(const Stmt& statement) {
       merge_branches(branches);
       break;
     }
-    case StmtKind::kMacro: store(statement.name); break;
+    case StmtKind::kMacro:
+      store(statement.name);
+      break;
     case StmtKind::kCallBlock:
-    case StmtKind::kFilterBlock: visit(statement.call.get()); break;
+    case StmtKind::kFilterBlock:
+      visit(statement.call.get());
+      break;
     case StmtKind::kSet:
       visit(statement.values[0].get());
       visit_target(*statement.targets[0], false);
       break;
-    case StmtKind::kSetBlock: visit_target(*statement.targets[0], false); break;
+    case StmtKind::kSetBlock:
+      visit_target(*statement.targets[0], false);
+      break;
     case StmtKind::kImport:
       visit(statement.values[0].get());
       store(statement.name);
@@ -168,7 +184,8 @@ void Symbols::visit(const Stmt& statement) {
     case StmtKind::kAutoescape:
     case StmtKind::kGeneration:
     case StmtKind::kBreak:
-    case StmtKind::kContinue: break;
+    case StmtKind::kContinue:
+      break;
   }
 }
 
@@ -261,8 +278,13 @@ class UndeclaredFinder {
         visit(statement.else_body);
         visit(statement.test.get());
         return;
-      case StmtKind::kAutoescape: visit(statement.test.get()); break;
-      default: targets(); values(); break;
+      case StmtKind::kAutoescape:
+        visit(statement.test.get());
+        break;
+      default:
+        targets();
+        values();
+        break;
     }
     visit(statement.body);
   }

@@ -21,8 +21,9 @@ struct FunctionSlots {
   int32_t slot(int level, const std::string& name);
 };
 
-/// The names of one scope and where they come from. Jinja decides this while compiling: a name that is set anywhere in a
-/// scope belongs to it from the start, taking its first value from outside (jinja2/idtracking.py has the reference rules).
+/// The names of one scope and where they come from. Jinja decides this while compiling: a name that is set anywhere in
+/// a scope belongs to it from the start, taking its first value from outside (jinja2/idtracking.py has the reference
+/// rules).
 class Symbols {
  public:
   Symbols(Symbols* parent, FunctionSlots* function)

@@ -24,7 +24,8 @@ enum class TemplateErrorKind {
 /// "raised", "undefined", "syntax", "type", "runtime", "security" or "limit".
 std::string_view template_error_kind_name(TemplateErrorKind kind);
 
-/// A template that is wrong or that asks for too much: code template_limit for kind limit, template_error for all others.
+/// A template that is wrong or that asks for too much: code template_limit for kind limit, template_error for all
+/// others.
 class TemplateError : public Error {
  public:
   /// `where` (the name of the template's file) stands before the detail in message() and may be empty.

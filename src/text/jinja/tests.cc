@@ -55,8 +55,10 @@ bool is_sequence(const Value& v) {
     case Type::kList:
     case Type::kTuple:
     case Type::kDict:
-    case Type::kRange: return true;
-    default: return false;
+    case Type::kRange:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -90,19 +92,45 @@ Value test_compare(Runtime& runtime, Args& args) {
 }
 
 constexpr Builtin kTests[] = {
-    {"odd", test_parity<1>}, {"even", test_parity<0>}, {"divisibleby", test_divisible}, {"defined", test_value<is_defined>},
-    {"undefined", test_value<is_undefined>}, {"filter", test_known<find_filter>}, {"test", test_known<find_test>},
-    {"none", test_value<is_none>}, {"boolean", test_value<is_boolean>}, {"false", test_value<is_false>},
-    {"true", test_value<is_true>}, {"integer", test_value<is_integer>}, {"float", test_value<is_float>},
-    {"lower", test_case<kLower, kUpper | kTitle>}, {"upper", test_case<kUpper, kLower | kTitle>},
-    {"string", test_value<is_text>}, {"mapping", test_value<is_mapping>}, {"number", test_value<is_number>},
-    {"sequence", test_value<is_sequence>}, {"iterable", test_value<is_iterable>}, {"callable", test_value<is_callable>},
-    {"sameas", test_same}, {"escaped", test_value<is_escaped>}, {"in", test_in},
-    {"==", test_compare<CompareOp::kEq>}, {"eq", test_compare<CompareOp::kEq>}, {"equalto", test_compare<CompareOp::kEq>},
-    {"!=", test_compare<CompareOp::kNe>}, {"ne", test_compare<CompareOp::kNe>}, {">", test_compare<CompareOp::kGt>},
-    {"gt", test_compare<CompareOp::kGt>}, {"greaterthan", test_compare<CompareOp::kGt>}, {"ge", test_compare<CompareOp::kGtEq>},
-    {">=", test_compare<CompareOp::kGtEq>}, {"<", test_compare<CompareOp::kLt>}, {"lt", test_compare<CompareOp::kLt>},
-    {"lessthan", test_compare<CompareOp::kLt>}, {"<=", test_compare<CompareOp::kLtEq>}, {"le", test_compare<CompareOp::kLtEq>},
+    {"odd", test_parity<1>},
+    {"even", test_parity<0>},
+    {"divisibleby", test_divisible},
+    {"defined", test_value<is_defined>},
+    {"undefined", test_value<is_undefined>},
+    {"filter", test_known<find_filter>},
+    {"test", test_known<find_test>},
+    {"none", test_value<is_none>},
+    {"boolean", test_value<is_boolean>},
+    {"false", test_value<is_false>},
+    {"true", test_value<is_true>},
+    {"integer", test_value<is_integer>},
+    {"float", test_value<is_float>},
+    {"lower", test_case<kLower, kUpper | kTitle>},
+    {"upper", test_case<kUpper, kLower | kTitle>},
+    {"string", test_value<is_text>},
+    {"mapping", test_value<is_mapping>},
+    {"number", test_value<is_number>},
+    {"sequence", test_value<is_sequence>},
+    {"iterable", test_value<is_iterable>},
+    {"callable", test_value<is_callable>},
+    {"sameas", test_same},
+    {"escaped", test_value<is_escaped>},
+    {"in", test_in},
+    {"==", test_compare<CompareOp::kEq>},
+    {"eq", test_compare<CompareOp::kEq>},
+    {"equalto", test_compare<CompareOp::kEq>},
+    {"!=", test_compare<CompareOp::kNe>},
+    {"ne", test_compare<CompareOp::kNe>},
+    {">", test_compare<CompareOp::kGt>},
+    {"gt", test_compare<CompareOp::kGt>},
+    {"greaterthan", test_compare<CompareOp::kGt>},
+    {"ge", test_compare<CompareOp::kGtEq>},
+    {">=", test_compare<CompareOp::kGtEq>},
+    {"<", test_compare<CompareOp::kLt>},
+    {"lt", test_compare<CompareOp::kLt>},
+    {"lessthan", test_compare<CompareOp::kLt>},
+    {"<=", test_compare<CompareOp::kLtEq>},
+    {"le", test_compare<CompareOp::kLtEq>},
 };
 
 constexpr Builtin kJsonFilters[] = {{"tojson", filter_tojson}};
@@ -119,8 +147,9 @@ const Builtin* find_in(std::span<const Builtin> table, std::string_view name) {
 const Builtin* find_test(std::string_view name) { return find_in(kTests, name); }
 
 const Builtin* find_filter(std::string_view name) {
-  for (const std::span<const Builtin> table : {sequence_filters(), selection_filters(), text_filters(), markup_filters(),
-                                               number_filters(), layout_filters(), std::span<const Builtin>(kJsonFilters)}) {
+  for (const std::span<const Builtin> table :
+       {sequence_filters(), selection_filters(), text_filters(), markup_filters(), number_filters(), layout_filters(),
+        std::span<const Builtin>(kJsonFilters)}) {
     if (const Builtin* found = find_in(table, name); found != nullptr) return found;
   }
   return nullptr;

@@ -67,7 +67,8 @@ namespace {
 constexpr int64_t kMaxDigits = 4300;
 
 std::string bytes_repr(std::string_view bytes) {
-  const char quote = bytes.find('\'') != std::string_view::npos && bytes.find('"') == std::string_view::npos ? '"' : '\'';
+  const char quote =
+      bytes.find('\'') != std::string_view::npos && bytes.find('"') == std::string_view::npos ? '"' : '\'';
   std::string out = std::string("b") + quote;
   for (const char c : bytes) {
     const auto byte = static_cast<unsigned char>(c);
@@ -134,7 +135,8 @@ std::string integer_text(const Value& integral) {
   constexpr int64_t kSurelyTooLong = 14286;
   std::string text = value.bits() < kSurelyTooLong ? value.to_string() : std::string();
   const int64_t digits = static_cast<int64_t>(text.size()) - (value.negative() ? 1 : 0);
-  if (text.empty() || digits > kMaxDigits) raise_type("Exceeds the limit ({} digits) for integer string conversion", kMaxDigits);
+  if (text.empty() || digits > kMaxDigits)
+    raise_type("Exceeds the limit ({} digits) for integer string conversion", kMaxDigits);
   return text;
 }
 
@@ -143,17 +145,31 @@ void append_repr(Runtime& runtime, const Value& value, std::string& out) {
   runtime.budget.items(1);
   runtime.budget.check_size(static_cast<int64_t>(out.size()));
   switch (value.type()) {
-    case Type::kMissing: out += "missing"; break;
-    case Type::kUndefined: out += "Undefined"; break;
-    case Type::kNone: out += "None"; break;
-    case Type::kBool: out += value.integer_value() != 0 ? "True" : "False"; break;
+    case Type::kMissing:
+      out += "missing";
+      break;
+    case Type::kUndefined:
+      out += "Undefined";
+      break;
+    case Type::kNone:
+      out += "None";
+      break;
+    case Type::kBool:
+      out += value.integer_value() != 0 ? "True" : "False";
+      break;
     case Type::kInt:
-    case Type::kBigInt: out += integer_text(value); break;
-    case Type::kFloat: out += float_repr(value.real_value()); break;
+    case Type::kBigInt:
+      out += integer_text(value);
+      break;
+    case Type::kFloat:
+      out += float_repr(value.real_value());
+      break;
     case Type::kString:
       out += value.is_markup() ? "Markup(" + string_repr(value.text()) + ")" : string_repr(value.text());
       break;
-    case Type::kBytes: out += bytes_repr(value.as<Bytes>().bytes); break;
+    case Type::kBytes:
+      out += bytes_repr(value.as<Bytes>().bytes);
+      break;
     case Type::kList:
       out += '[';
       append_items(runtime, value.items(), out);
@@ -164,8 +180,12 @@ void append_repr(Runtime& runtime, const Value& value, std::string& out) {
       append_items(runtime, value.items(), out);
       out += value.items().size() == 1 ? ",)" : ")";
       break;
-    case Type::kDict: append_dict(runtime, value.as<Dict>(), out); break;
-    case Type::kDictView: append_view(runtime, value.as<DictView>(), out); break;
+    case Type::kDict:
+      append_dict(runtime, value.as<Dict>(), out);
+      break;
+    case Type::kDictView:
+      append_view(runtime, value.as<DictView>(), out);
+      break;
     case Type::kRange: {
       const Range& range = value.as<Range>();
       out += fmt::format("range({}, {}", range.begin, range.end);
@@ -173,7 +193,9 @@ void append_repr(Runtime& runtime, const Value& value, std::string& out) {
       break;
     }
     case Type::kIterator:
-    case Type::kObject: out += value.object()->repr(runtime); break;
+    case Type::kObject:
+      out += value.object()->repr(runtime);
+      break;
   }
 }
 
@@ -194,12 +216,23 @@ std::string escape_html_text(std::string_view text) {
   out.reserve(text.size());
   for (const char c : text) {
     switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '\'': out += "&#39;"; break;
-      case '"': out += "&#34;"; break;
-      default: out += c;
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      case '"':
+        out += "&#34;";
+        break;
+      default:
+        out += c;
     }
   }
   return out;

@@ -39,7 +39,8 @@ bool is_space(char32_t code) { return has(code, kSpace); }
 bool is_not_space(char32_t code) { return !has(code, kSpace); }
 
 bool is_line_break(char32_t code) {
-  return (code >= 0x0a && code <= 0x0d) || (code >= 0x1c && code <= 0x1e) || code == 0x85 || code == 0x2028 || code == 0x2029;
+  return (code >= 0x0a && code <= 0x0d) || (code >= 0x1c && code <= 0x1e) || code == 0x85 || code == 0x2028 ||
+         code == 0x2029;
 }
 
 }  // namespace

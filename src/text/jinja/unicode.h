@@ -8,8 +8,18 @@ namespace duet::jinja {
 
 /// Python's character classes, as bits.
 enum : uint16_t {
-  kSpace = 1 << 0, kAlpha = 1 << 1, kDecimal = 1 << 2, kDigit = 1 << 3, kNumeric = 1 << 4, kLower = 1 << 5, kUpper = 1 << 6,
-  kTitle = 1 << 7, kPrintable = 1 << 8, kIdStart = 1 << 9, kIdContinue = 1 << 10, kCaseIgnorable = 1 << 11,
+  kSpace = 1 << 0,
+  kAlpha = 1 << 1,
+  kDecimal = 1 << 2,
+  kDigit = 1 << 3,
+  kNumeric = 1 << 4,
+  kLower = 1 << 5,
+  kUpper = 1 << 6,
+  kTitle = 1 << 7,
+  kPrintable = 1 << 8,
+  kIdStart = 1 << 9,
+  kIdContinue = 1 << 10,
+  kCaseIgnorable = 1 << 11,
 };
 uint16_t properties(char32_t code);
 inline bool has(char32_t code, uint16_t bits) { return (properties(code) & bits) != 0; }

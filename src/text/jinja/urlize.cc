@@ -141,7 +141,8 @@ std::string link_word(std::string_view word, const UrlizeOptions& options) {
     }
   }
   std::string middle(kept), tail(middle_view.substr(kept.size()));
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 3> kPairs{{{"(", ")"}, {"<", ">"}, {"&lt;", "&gt;"}}};
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 3> kPairs{
+      {{"(", ")"}, {"<", ">"}, {"&lt;", "&gt;"}}};
   for (const auto& [open, close] : kPairs) {
     const int64_t opened = count(middle, open);
     if (opened <= count(middle, close)) continue;
@@ -156,13 +157,15 @@ std::string link_word(std::string_view word, const UrlizeOptions& options) {
   const auto shown = [&] {
     const std::u32string codes = decode(middle);
     if (!options.trim_limit || static_cast<int64_t>(codes.size()) <= *options.trim_limit) return middle;
-    const int64_t end = *options.trim_limit < 0 ? std::max<int64_t>(0, static_cast<int64_t>(codes.size()) + *options.trim_limit)
-                                                : *options.trim_limit;
+    const int64_t end = *options.trim_limit < 0
+                            ? std::max<int64_t>(0, static_cast<int64_t>(codes.size()) + *options.trim_limit)
+                            : *options.trim_limit;
     return encode(std::u32string_view(codes).substr(0, static_cast<size_t>(end))) + "...";
   };
   if (is_web_address(middle)) {
     const bool absolute = middle.starts_with("https://") || middle.starts_with("http://");
-    middle = "<a href=\"" + std::string(absolute ? "" : "https://") + middle + "\"" + attributes + ">" + shown() + "</a>";
+    middle =
+        "<a href=\"" + std::string(absolute ? "" : "https://") + middle + "\"" + attributes + ">" + shown() + "</a>";
   } else if (middle.starts_with("mailto:") && is_mail_address(std::string_view(middle).substr(7))) {
     middle = "<a href=\"" + middle + "\">" + middle.substr(7) + "</a>";
   } else if (middle.find('@') != std::string::npos && !middle.starts_with("www.") && !middle.starts_with('@') &&
@@ -170,7 +173,8 @@ std::string link_word(std::string_view word, const UrlizeOptions& options) {
     middle = "<a href=\"mailto:" + middle + "\">" + middle + "</a>";
   } else {
     for (const std::string& scheme : options.extra_schemes) {
-      if (middle != scheme && middle.starts_with(scheme)) middle = "<a href=\"" + middle + "\"" + attributes + ">" + middle + "</a>";
+      if (middle != scheme && middle.starts_with(scheme))
+        middle = "<a href=\"" + middle + "\"" + attributes + ">" + middle + "</a>";
     }
   }
   return head + middle + tail;
@@ -184,7 +188,8 @@ bool is_uri_scheme(std::string_view text) {
   const std::u32string name = decode(text.substr(0, colon));
   const std::string_view slashes = text.substr(colon + 1);
   return name.size() >= 2 && (slashes.empty() || slashes == "/" || slashes == "//") &&
-         std::all_of(name.begin(), name.end(), [](char32_t c) { return is_word(c) || c == '.' || c == '+' || c == '-'; });
+         std::all_of(name.begin(), name.end(),
+                     [](char32_t c) { return is_word(c) || c == '.' || c == '+' || c == '-'; });
 }
 
 std::string urlize(Runtime& runtime, std::string_view escaped, const UrlizeOptions& options) {

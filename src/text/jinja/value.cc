@@ -33,7 +33,10 @@ constexpr int64_t kValueBytes = static_cast<int64_t>(sizeof(Value));
 }  // namespace
 
 String::String(Budget* budget, std::string t, bool m)
-    : text(std::move(t)), length(count_code_points(text)), markup(m), charge_(budget, static_cast<int64_t>(text.size())) {}
+    : text(std::move(t)),
+      length(count_code_points(text)),
+      markup(m),
+      charge_(budget, static_cast<int64_t>(text.size())) {}
 
 Sequence::Sequence(Budget* budget, std::vector<Value> v, bool is_tuple)
     : items(std::move(v)), tuple(is_tuple), charge_(budget, static_cast<int64_t>(items.size()) * kValueBytes) {}
@@ -41,7 +44,8 @@ Sequence::Sequence(Budget* budget, std::vector<Value> v, bool is_tuple)
 Range::Range(int64_t b, int64_t e, int64_t s) : begin(b), end(e), step(s), length(0) {
   // Unsigned distances: begin and end may lie anywhere in 64 bits.
   if (step > 0 && begin < end) {
-    const uint64_t count = (static_cast<uint64_t>(end) - static_cast<uint64_t>(begin) - 1) / static_cast<uint64_t>(step) + 1;
+    const uint64_t count =
+        (static_cast<uint64_t>(end) - static_cast<uint64_t>(begin) - 1) / static_cast<uint64_t>(step) + 1;
     length = count > static_cast<uint64_t>(INT64_MAX) ? INT64_MAX : static_cast<int64_t>(count);
   } else if (step < 0 && begin > end) {
     const uint64_t count =
@@ -104,7 +108,8 @@ void Dict::set(const Value& key, Value value) {
   }
   entries_.emplace_back(key, std::move(value));
   if (entries_.size() == 9) {
-    for (size_t i = 0; i < entries_.size(); ++i) index_.emplace(hash_value(entries_[i].first), static_cast<uint32_t>(i));
+    for (size_t i = 0; i < entries_.size(); ++i)
+      index_.emplace(hash_value(entries_[i].first), static_cast<uint32_t>(i));
   } else if (entries_.size() > 9) {
     index_.emplace(hash, static_cast<uint32_t>(entries_.size() - 1));
   }
@@ -132,7 +137,8 @@ int32_t depth_above(const Budget& budget, const std::vector<Value>& items) {
 }
 
 Value undefined_name(std::string_view name) {
-  return make_object<UndefinedInfo>(Type::kUndefined, fmt::format("'{}' is undefined", name), TemplateErrorKind::kUndefined);
+  return make_object<UndefinedInfo>(Type::kUndefined, fmt::format("'{}' is undefined", name),
+                                    TemplateErrorKind::kUndefined);
 }
 
 Value undefined_hint(std::string message, TemplateErrorKind kind) {
@@ -175,12 +181,18 @@ Value make_function(std::string name, std::string type, Function::Body body, int
 
 std::string type_name(const Value& value) {
   switch (value.type()) {
-    case Type::kMissing: return "missing";
-    case Type::kNone: return "NoneType";
-    case Type::kBool: return "bool";
-    case Type::kInt: return "int";
-    case Type::kFloat: return "float";
-    default: return value.object()->type_name();
+    case Type::kMissing:
+      return "missing";
+    case Type::kNone:
+      return "NoneType";
+    case Type::kBool:
+      return "bool";
+    case Type::kInt:
+      return "int";
+    case Type::kFloat:
+      return "float";
+    default:
+      return value.object()->type_name();
   }
 }
 
@@ -188,20 +200,30 @@ bool truthy(const Value& value) {
   switch (value.type()) {
     case Type::kMissing:
     case Type::kUndefined:
-    case Type::kNone: return false;
+    case Type::kNone:
+      return false;
     case Type::kBool:
-    case Type::kInt: return value.integer_value() != 0;
-    case Type::kFloat: return value.real_value() != 0;
-    case Type::kString: return !value.text().empty();
-    case Type::kBytes: return !value.as<Bytes>().bytes.empty();
+    case Type::kInt:
+      return value.integer_value() != 0;
+    case Type::kFloat:
+      return value.real_value() != 0;
+    case Type::kString:
+      return !value.text().empty();
+    case Type::kBytes:
+      return !value.as<Bytes>().bytes.empty();
     case Type::kList:
-    case Type::kTuple: return !value.items().empty();
-    case Type::kDict: return !value.as<Dict>().entries().empty();
-    case Type::kDictView: return !value.as<DictView>().dict.as<Dict>().entries().empty();
-    case Type::kRange: return value.as<Range>().length != 0;
+    case Type::kTuple:
+      return !value.items().empty();
+    case Type::kDict:
+      return !value.as<Dict>().entries().empty();
+    case Type::kDictView:
+      return !value.as<DictView>().dict.as<Dict>().entries().empty();
+    case Type::kRange:
+      return value.as<Range>().length != 0;
     case Type::kBigInt:
     case Type::kIterator:
-    case Type::kObject: return true;
+    case Type::kObject:
+      return true;
   }
   return true;
 }
@@ -218,7 +240,9 @@ BigInt to_bigint(const Value& integral) {
 
 namespace {
 
-size_t mix(size_t a, size_t b) { return (a ^ (b + 0x9e3779b97f4a7c15ull + (a << 6) + (a >> 2))) * 0xff51afd7ed558ccdull; }
+size_t mix(size_t a, size_t b) {
+  return (a ^ (b + 0x9e3779b97f4a7c15ull + (a << 6) + (a >> 2))) * 0xff51afd7ed558ccdull;
+}
 
 size_t hash_double(double v) {
   if (v == std::floor(v) && std::fabs(v) < 9.2e18) return std::hash<int64_t>()(static_cast<int64_t>(v));
@@ -238,26 +262,34 @@ size_t hash_value(const Value& value) {
       }
       return std::hash<int64_t>()(v);
     }
-    case Type::kBigInt: return hash_double(value.as<Integer>().value.to_double());
-    case Type::kFloat: return hash_double(value.real_value());
-    case Type::kString: return std::hash<std::string_view>()(value.text());
-    case Type::kBytes: return std::hash<std::string_view>()(value.as<Bytes>().bytes);
+    case Type::kBigInt:
+      return hash_double(value.as<Integer>().value.to_double());
+    case Type::kFloat:
+      return hash_double(value.real_value());
+    case Type::kString:
+      return std::hash<std::string_view>()(value.text());
+    case Type::kBytes:
+      return std::hash<std::string_view>()(value.as<Bytes>().bytes);
     case Type::kTuple: {
       size_t hash = 7;
       for (const Value& item : value.items()) hash = mix(hash, hash_value(item));
       return hash;
     }
     case Type::kList:
-    case Type::kDict: raise_type("unhashable type: '{}'", type_name(value));
+    case Type::kDict:
+      raise_type("unhashable type: '{}'", type_name(value));
     case Type::kDictView:
       if (value.as<DictView>().part != DictView::Part::kValues) raise_type("unhashable type: '{}'", type_name(value));
       return std::hash<const void*>()(value.object());
-    case Type::kRange: return mix(static_cast<size_t>(value.as<Range>().length), 3);
+    case Type::kRange:
+      return mix(static_cast<size_t>(value.as<Range>().length), 3);
     case Type::kMissing:
     case Type::kUndefined:
-    case Type::kNone: return static_cast<size_t>(value.type());
+    case Type::kNone:
+      return static_cast<size_t>(value.type());
     case Type::kIterator:
-    case Type::kObject: return std::hash<const void*>()(value.object());
+    case Type::kObject:
+      return std::hash<const void*>()(value.object());
   }
   return 0;
 }
@@ -271,9 +303,7 @@ bool identical(const Value& a, const Value& b) {
 
 namespace {
 
-bool same_element(const Value& a, const Value& b) {
-  return (a.object() != nullptr && identical(a, b)) || equals(a, b);
-}
+bool same_element(const Value& a, const Value& b) { return (a.object() != nullptr && identical(a, b)) || equals(a, b); }
 
 bool equal_numbers(const Value& a, const Value& b) {
   if (a.is_small_integer() && b.is_small_integer()) return a.integer_value() == b.integer_value();
@@ -317,9 +347,12 @@ bool equals(const Value& a, const Value& b) {
   switch (a.type()) {
     case Type::kMissing:
     case Type::kUndefined:
-    case Type::kNone: return true;
-    case Type::kString: return a.text() == b.text();
-    case Type::kBytes: return a.as<Bytes>().bytes == b.as<Bytes>().bytes;
+    case Type::kNone:
+      return true;
+    case Type::kString:
+      return a.text() == b.text();
+    case Type::kBytes:
+      return a.as<Bytes>().bytes == b.as<Bytes>().bytes;
     case Type::kList:
     case Type::kTuple: {
       const auto& left = a.items();
@@ -330,25 +363,38 @@ bool equals(const Value& a, const Value& b) {
       }
       return true;
     }
-    case Type::kDict: return equal_dicts(a.as<Dict>(), b.as<Dict>());
-    case Type::kDictView: return identical(a, b) || equal_views(a.as<DictView>(), b.as<DictView>());
-    case Type::kRange: return equal_ranges(a.as<Range>(), b.as<Range>());
-    default: return identical(a, b);
+    case Type::kDict:
+      return equal_dicts(a.as<Dict>(), b.as<Dict>());
+    case Type::kDictView:
+      return identical(a, b) || equal_views(a.as<DictView>(), b.as<DictView>());
+    case Type::kRange:
+      return equal_ranges(a.as<Range>(), b.as<Range>());
+    default:
+      return identical(a, b);
   }
 }
 
 int64_t length_of(Runtime& runtime, const Value& value) {
   switch (value.type()) {
-    case Type::kUndefined: return 0;
-    case Type::kString: return value.as<String>().length;
-    case Type::kBytes: return static_cast<int64_t>(value.as<Bytes>().bytes.size());
+    case Type::kUndefined:
+      return 0;
+    case Type::kString:
+      return value.as<String>().length;
+    case Type::kBytes:
+      return static_cast<int64_t>(value.as<Bytes>().bytes.size());
     case Type::kList:
-    case Type::kTuple: return static_cast<int64_t>(value.items().size());
-    case Type::kDict: return static_cast<int64_t>(value.as<Dict>().entries().size());
-    case Type::kDictView: return static_cast<int64_t>(value.as<DictView>().dict.as<Dict>().entries().size());
-    case Type::kRange: return value.as<Range>().length;
-    case Type::kObject: return value.object()->length(runtime);
-    default: return -1;
+    case Type::kTuple:
+      return static_cast<int64_t>(value.items().size());
+    case Type::kDict:
+      return static_cast<int64_t>(value.as<Dict>().entries().size());
+    case Type::kDictView:
+      return static_cast<int64_t>(value.as<DictView>().dict.as<Dict>().entries().size());
+    case Type::kRange:
+      return value.as<Range>().length;
+    case Type::kObject:
+      return value.object()->length(runtime);
+    default:
+      return -1;
   }
 }
 

@@ -24,8 +24,8 @@ struct Args {
   std::vector<std::pair<std::string, Value>> keyword;
 };
 
-/// Base of all values that live on the heap. What a template can see of them is immutable, except namespaces, iterators,
-/// cyclers and joiners. `depth` counts the containers below, so that destroying one never recurses far.
+/// Base of all values that live on the heap. What a template can see of them is immutable, except namespaces,
+/// iterators, cyclers and joiners. `depth` counts the containers below, so that destroying one never recurses far.
 class Object : public std::enable_shared_from_this<Object> {
  public:
   virtual ~Object() = default;
@@ -46,7 +46,20 @@ class Object : public std::enable_shared_from_this<Object> {
 
 enum class Type : uint8_t {
   kMissing,  // no value at all: an unset variable, an argument that was not given; templates never see it
-  kUndefined, kNone, kBool, kInt, kBigInt, kFloat, kString, kBytes, kList, kTuple, kDict, kDictView, kRange, kIterator,
+  kUndefined,
+  kNone,
+  kBool,
+  kInt,
+  kBigInt,
+  kFloat,
+  kString,
+  kBytes,
+  kList,
+  kTuple,
+  kDict,
+  kDictView,
+  kRange,
+  kIterator,
   kObject,  // everything else: functions, macros, namespaces, loops, ...
 };
 

@@ -138,8 +138,8 @@ inline V load_words(const std::byte* p) {
     return bits<F4>(v);
   });
 }
-/// Exponent and fraction moved to their float32 places, times 2^112, are the value (subnormal ones too); an exponent of ones
-/// is set to ones again.
+/// Exponent and fraction moved to their float32 places, times 2^112, are the value (subnormal ones too); an exponent of
+/// ones is set to ones again.
 inline V load_f16(const std::byte* p) {
   const V words = load_words(p);
   return each([&](int i) {
