@@ -1,4 +1,5 @@
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <memory>
@@ -10,6 +11,7 @@
 #include "formats/export_tensor.h"
 #include "hub/resolve.h"
 #include "model/registry.h"
+#include "terminal/output.h"
 #include "text/tokenizer.h"
 
 namespace duet {
@@ -49,8 +51,7 @@ void inspect(const InspectOptions& options, bool json) {
     return;
   }
   const Json report = inspect_report(checkpoint, options.list_tensors);
-  fmt::print("{}", json ? report.dump() + "\n" : inspect_text(report));
-  std::fflush(stdout);
+  Output(STDOUT_FILENO).write_untrusted(json ? report.dump() + "\n" : inspect_text(report));
   // Whether Duet can run it is said last: what the file holds is shown whatever its architecture. A list of tensors, or
   // one of them, is wanted of files without a model as well.
   if (judge_model && checkpoint.kind() != CheckpointKind::kSafetensors) {
@@ -66,7 +67,8 @@ void add_inspect_command(CLI::App& app, CommandState& state) {
   CLI::App* command = app.add_subcommand("inspect", "show what a model file or folder holds, and check it");
   auto options = std::make_shared<InspectOptions>();
   command->add_option("model", options->model, "GGUF file, safetensors file or index, folder, or catalogue name")
-      ->required();
+      ->required()
+      ->type_name("MODEL");
   CLI::Option* list = command->add_flag("--tensors", options->list_tensors, "list every tensor");
   CLI::Option* tensor =
       command->add_option("--tensor", options->tensor, "the tensor to write to --out, dequantized to F32");

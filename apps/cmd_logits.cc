@@ -1,4 +1,5 @@
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <memory>
 
@@ -11,6 +12,7 @@
 #include "hub/resolve.h"
 #include "model/decoder.h"
 #include "terminal/interrupt.h"
+#include "terminal/output.h"
 
 namespace duet {
 namespace {
@@ -46,7 +48,7 @@ void logits(LogitsArguments& arguments, bool json) {
                               {"prompts", static_cast<int64_t>(job.prompts.size())},
                               {"rows", static_cast<int64_t>(job.rows.size())},
                               {"vocabulary", spec.vocabulary}};
-    fmt::print("{}\n", Json(object).dump());
+    Output(STDOUT_FILENO).write(Json(object).dump() + "\n");
   }
 }
 

@@ -1,6 +1,6 @@
 #include <fmt/core.h>
+#include <unistd.h>
 
-#include <cstdio>
 #include <iostream>
 #include <iterator>
 #include <memory>
@@ -8,10 +8,12 @@
 #include <vector>
 
 #include "apps/command.h"
+#include "apps/jsonl.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "formats/checkpoint.h"
 #include "hub/resolve.h"
+#include "terminal/output.h"
 #include "text/tokenizer.h"
 
 namespace duet {
@@ -24,11 +26,7 @@ struct Options {
   bool special = false, add_special = false, skip_special = false;
 };
 
-void print_line(const std::string& line) {
-  const bool written =
-      std::fwrite(line.data(), 1, line.size(), stdout) == line.size() && std::fputc('\n', stdout) != EOF;
-  if (!written || std::fflush(stdout) != 0) fail(ErrorCode::kIoError, "standard output cannot be written");
-}
+void print_line(const std::string& line) { Output(STDOUT_FILENO).write_untrusted(line + "\n"); }
 
 TokenId id_from(int64_t value) {
   if (value < 0 || value > INT32_MAX) fail(ErrorCode::kBadValue, "token id {} is outside 0 to {}", value, INT32_MAX);
@@ -97,24 +95,6 @@ Json decode_record(const Tokenizer& tokenizer, const Json& record) {
   return Json(Json::Object{{"text", Json(tokenizer.decode(tokens, flag(record, "skip_special", false)))}});
 }
 
-/// One output line for each input line; returns whether all went well.
-bool run_jsonl(const Tokenizer& tokenizer, bool decode) {
-  bool good = true;
-  for (std::string line; std::getline(std::cin, line);) {
-    Json out;
-    try {
-      const Json record = parse_json(line, "record");
-      if (!record.is_object()) fail(ErrorCode::kBadType, "the record is of kind {}, wanted object", record.kind_name());
-      out = decode ? decode_record(tokenizer, record) : encode_record(tokenizer, record);
-    } catch (const Error& error) {
-      good = false;
-      out = Json(Json::Object{{"error", Json(error.message())}, {"code", Json(error_code_name(error.code()))}});
-    }
-    print_line(out.dump());
-  }
-  return good;
-}
-
 void run_plain(const Tokenizer& tokenizer, const Options& options) {
   if (options.decode) {
     std::vector<TokenId> ids;
@@ -151,8 +131,11 @@ void run_plain(const Tokenizer& tokenizer, const Options& options) {
 void add_tokenize_command(CLI::App& app, CommandState& state) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("tokenize", "turn text into token ids, and ids into text");
-  command->add_option("MODEL", options->model, "a catalogue name, a GGUF file or a model folder")->required();
-  command->add_option("TEXT", options->arguments, "the text (standard input without it), or ids with --decode");
+  command->add_option("model", options->model, "a name (duet list), a GGUF file, or a Hugging Face folder")
+      ->required()
+      ->type_name("MODEL");
+  command->add_option("text", options->arguments, "the text (standard input without it), or ids with --decode")
+      ->type_name("TEXT");
   command->add_flag(
       "--jsonl", options->jsonl,
       "read records from standard input: {\"text\" or \"bytes\",\"special\",\"add_special\"}, with --decode "
@@ -172,7 +155,9 @@ void add_tokenize_command(CLI::App& app, CommandState& state) {
       fail(ErrorCode::kUsageError, "--jsonl reads standard input; remove the text");
     const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(Checkpoint::open(resolve_model(options->model)));
     if (options->jsonl) {
-      if (!run_jsonl(*tokenizer, options->decode)) state.exit_status = 1;
+      const auto answer = options->decode ? decode_record : encode_record;
+      const bool good = answer_jsonl({.answer = [&](const Json& record) { return answer(*tokenizer, record); }});
+      if (!good) state.exit_status = 1;
     } else {
       run_plain(*tokenizer, *options);
     }

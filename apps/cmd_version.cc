@@ -1,6 +1,9 @@
-#include <fmt/core.h>
+#include <unistd.h>
+
+#include <string>
 
 #include "apps/command.h"
+#include "terminal/output.h"
 
 namespace duet {
 
@@ -8,11 +11,9 @@ void add_version_command(CLI::App& app, CommandState& state) {
   CLI::App* command = app.add_subcommand("version", "print the version of duet");
   command->add_flag("--json", state.json_errors, "print one JSON object");
   command->callback([&state] {
-    if (state.json_errors) {
-      fmt::print("{{\"name\":\"duet\",\"version\":\"{}\"}}\n", DUET_VERSION);
-    } else {
-      fmt::print("duet {}\n", DUET_VERSION);
-    }
+    const std::string text =
+        state.json_errors ? R"({"name":"duet","version":")" DUET_VERSION R"("})" : "duet " DUET_VERSION;
+    Output(STDOUT_FILENO).write(text + "\n");
   });
 }
 

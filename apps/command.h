@@ -25,7 +25,8 @@ struct CommandState {
   X(inspect)             \
   X(tokenize)            \
   X(template)            \
-  X(logits)
+  X(logits)              \
+  X(completion)
 
 #define DUET_DECLARE(name) void add_##name##_command(CLI::App& app, CommandState& state);
 DUET_COMMANDS(DUET_DECLARE)
