@@ -38,7 +38,8 @@ class Terminal:
     """A tmux server of its own with one window; leaving it ends everything in it."""
 
     def __init__(self, folder, command, environment):
-        self.socket = os.path.join(folder, "tmux")
+        # A name of its own: the server that was there before may still be ending.
+        self.socket = tempfile.mktemp(prefix="tmux.", dir=folder)
         self.status_file = os.path.join(folder, "status")
         line = f"{shlex.join(command)}; echo $? > {shlex.quote(self.status_file)}; stty -a; sleep 600"
         variables = [f"{key}={value}" for key, value in environment.items()]
@@ -53,7 +54,9 @@ class Terminal:
             os.remove(self.status_file)
 
     def tmux(self, *arguments):
-        return subprocess.run(["tmux", "-S", self.socket, *arguments], capture_output=True, timeout=30, check=True).stdout.decode()
+        done = subprocess.run(["tmux", "-S", self.socket, *arguments], capture_output=True, timeout=30, check=False)
+        assert done.returncode == 0, f"tmux {arguments[0]} ended with {done.returncode}: {done.stderr.decode()}"
+        return done.stdout.decode()
 
     def screen(self, escapes=False):
         text = self.tmux("capture-pane", "-p", "-J", "-S", "-200", *(["-e"] if escapes else []))
