@@ -19,7 +19,7 @@ import tempfile
 import time
 
 # Commands of the program that the corpus is run through. False: not written yet, its cases are counted but not run.
-COMMANDS = {"inspect": True, "logits": False, "tokenize": False, "template": False}
+COMMANDS = {"inspect": True, "logits": False, "tokenize": False, "template": True}
 # What a case gives as long as the part of the program that would find its fault is not written: such runs are counted as
 # pending, but must not crash, hang or take memory.
 PENDING = {"gguf/vocab_": "ok",                                # tokenizers are not judged by `inspect` yet
