@@ -24,6 +24,9 @@ COMMANDS = {"inspect": True, "logits": False, "tokenize": False, "template": Tru
 # pending, but must not crash, hang or take memory.
 PENDING = {"gguf/vocab_": "ok",                                # tokenizers are not judged by `inspect` yet
            "config/moe_top_k": "unsupported_architecture"}     # mixtures of experts
+# Cases whose expectation is not what Jinja2 3.1 in transformers gives (golden/templates, README.md): what that gives.
+CORRECTED = {"template/ok_undefined": {"output": "[x]"},                            # tools is always defined, as none
+             "template/bomb_power": {"code": "ok", "output": str(9 ** 81)}}         # ** is left-associative: (9**9)**9
 
 SPARE_MEMORY = 64 * 2 ** 20
 CPU_SECONDS = 2.0
@@ -223,6 +226,7 @@ def check(options, cases, corpus, folder):
         if not COMMANDS[case["command"]]:
             not_yet += 1
             continue
+        case = case | CORRECTED.get(case["path"], {})
         for label, path, expected in runs_of(case, corpus / case["path"], folder):
             argv, stdin, out_file = command_line(options.duet, expected, path, folder)
             result = run(argv, stdin)
