@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "chat/chat_template.h"
 #include "formats/checkpoint.h"
+#include "hub/resolve.h"
 #include "text/jinja/template_error.h"
 #include "text/tokenizer.h"
 
@@ -46,7 +47,7 @@ class TemplateSource {
       }
       return;
     }
-    checkpoint_ = Checkpoint::open(path_);
+    checkpoint_ = Checkpoint::open(resolve_model(name));
   }
 
   /// Loaded on first use: a template that does not parse is an error of each record that needs it.
@@ -147,6 +148,12 @@ RenderedText render_record(TemplateSource& source, const Json& record) {
   return chosen.render(input);
 }
 
+void print_line(const std::string& line) {
+  const bool written =
+      std::fwrite(line.data(), 1, line.size(), stdout) == line.size() && std::fputc('\n', stdout) != EOF;
+  if (!written || std::fflush(stdout) != 0) fail(ErrorCode::kIoError, "standard output cannot be written");
+}
+
 std::string result_line(const RenderedText& rendered) {
   std::string out = "{\"text\":" + json_quote(rendered.text);
   if (rendered.generation) {
@@ -160,25 +167,28 @@ std::string result_line(const RenderedText& rendered) {
   return out + "}";
 }
 
-void run_jsonl(TemplateSource& source, CommandState& state) {
-  std::string line;
-  while (std::getline(std::cin, line)) {
-    if (line.empty()) continue;
+/// One output line for each input line; returns whether all went well.
+bool run_jsonl(TemplateSource& source) {
+  bool good = true;
+  for (std::string line; std::getline(std::cin, line);) {
+    std::string out;
     try {
-      fmt::print("{}\n", result_line(render_record(source, parse_json(line, "the record", kRecordLimits))));
+      out = result_line(render_record(source, parse_json(line, "record", kRecordLimits)));
     } catch (const TemplateError& error) {
+      good = false;
       // A raised message is the template's own answer to its user; the file's name would only blur it.
       const std::string text = error.kind() == TemplateErrorKind::kRaised ? error.detail() : error.message();
-      fmt::print("{{\"error\":{},\"error_kind\":{},\"code\":{}}}\n", json_quote(text),
-                 json_quote(template_error_kind_name(error.kind())), json_quote(error_code_name(error.code())));
-      state.exit_status = 1;
+      out = Json(Json::Object{{"error", Json(text)},
+                              {"error_kind", Json(template_error_kind_name(error.kind()))},
+                              {"code", Json(error_code_name(error.code()))}})
+                .dump();
     } catch (const Error& error) {
-      fmt::print("{{\"error\":{},\"code\":{}}}\n", json_quote(error.message()),
-                 json_quote(error_code_name(error.code())));
-      state.exit_status = 1;
+      good = false;
+      out = Json(Json::Object{{"error", Json(error.message())}, {"code", Json(error_code_name(error.code()))}}).dump();
     }
-    std::fflush(stdout);
+    print_line(out);
   }
+  return good;
 }
 
 void run_plain(TemplateSource& source, const TemplateOptions& options) {
@@ -211,8 +221,9 @@ void add_template_command(CLI::App& app, CommandState& state) {
   auto options = std::make_shared<TemplateOptions>();
   auto jsonl = std::make_shared<bool>(false);
   command
-      ->add_option("MODEL", options->source,
-                   "a GGUF file, a model folder, a .jinja file, a tokenizer_config.json, or - with --jsonl")
+      ->add_option(
+          "MODEL", options->source,
+          "a catalogue name, a GGUF file, a model folder, a .jinja file, a tokenizer_config.json, or - with --jsonl")
       ->required();
   command->add_option("TEXT", options->text, "the message of a user");
   command->add_option("--messages", options->messages_file,
@@ -224,13 +235,17 @@ void add_template_command(CLI::App& app, CommandState& state) {
   command->add_flag("--json", state.json_errors, "print errors as JSON");
   command->footer(
       "Examples:\n"
-      "  duet template model.gguf \"Hello\" --generation-prompt\n"
+      "  duet template smollm2-135m \"Hello\" --generation-prompt\n"
       "  duet template FOLDER --messages chat.json\n"
       "  echo '{\"template\": \"{{ 1 + 1 }}\", \"context\": {}}' | duet template - --jsonl");
   command->callback([options, jsonl, &state] {
     state.json_errors = state.json_errors || *jsonl;
     TemplateSource source(options->source);
-    if (*jsonl) return run_jsonl(source, state);
+    if (*jsonl) {
+      if (!options->text.empty()) fail(ErrorCode::kUsageError, "--jsonl reads standard input; remove the text");
+      if (!run_jsonl(source)) state.exit_status = 1;
+      return;
+    }
     if (options->text.empty() && options->messages_file.empty()) {
       fail(ErrorCode::kUsageError, "give a text, --messages FILE or --jsonl");
     }

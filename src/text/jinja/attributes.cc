@@ -129,7 +129,9 @@ bool is_mutating(const Value& value, std::string_view name) {
 }
 
 Value unsafe(const Value& value, std::string_view name) {
-  return undefined_hint(fmt::format("access to attribute '{}' of '{}' object is unsafe.", name, type_name(value)),
+  const auto* function = value.get_if<Function>();  // its own name says more than its type
+  const std::string object = function != nullptr ? function->name : type_name(value) + " object";
+  return undefined_hint(fmt::format("access to attribute '{}' of '{}' is unsafe.", name, object),
                         TemplateErrorKind::kSecurity);
 }
 

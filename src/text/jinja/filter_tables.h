@@ -23,6 +23,10 @@ Value filter_pprint(Runtime& runtime, Args& args);
 std::vector<Value> attribute_path(Runtime& runtime, const Value& attribute);
 /// Walks the path as templates look things up; `fallback` replaces undefined values unless it is missing or none.
 Value follow_path(Runtime& runtime, Value item, const std::vector<Value>& path, const Value& fallback);
+/// Sorts stably by the first of each pair. Not std::stable_sort: comparing may throw, and an inconsistent order (NaN)
+/// is undefined there.
+void merge_sort(Runtime& runtime, std::vector<std::pair<Value, Value>>& items,
+                bool (*before)(Runtime&, const Value&, const Value&));
 /// A str in lower case, anything else as it is.
 Value ignore_case(Runtime& runtime, const Value& value);
 

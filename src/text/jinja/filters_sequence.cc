@@ -47,34 +47,35 @@ Value ignore_case(Runtime& runtime, const Value& value) {
   return value.is_string() ? runtime.string(to_lower(value.text()), value.is_markup()) : value;
 }
 
-namespace {
-
-/// Sorts stably by keys; comparing may throw, so this is a merge sort of its own rather than std::stable_sort, whose
-/// behaviour with an inconsistent order (NaN) is undefined.
-void merge_sort(Runtime& runtime, std::vector<std::pair<Value, Value>>& items, bool reverse) {
+void merge_sort(Runtime& runtime, std::vector<std::pair<Value, Value>>& items,
+                bool (*before)(Runtime&, const Value&, const Value&)) {
   std::vector<std::pair<Value, Value>> other(items.size());
-  if (reverse) std::reverse(items.begin(), items.end());
   for (size_t width = 1; width < items.size(); width *= 2) {
     for (size_t begin = 0; begin < items.size(); begin += 2 * width) {
       const size_t middle = std::min(begin + width, items.size()), end = std::min(begin + 2 * width, items.size());
       size_t left = begin, right = middle;
       for (size_t out = begin; out < end; ++out) {
         runtime.budget.items(2);
-        const bool take_right = left == middle || (right < end && less(runtime, items[right].first, items[left].first));
+        const bool take_right =
+            left == middle || (right < end && before(runtime, items[right].first, items[left].first));
         other[out] = std::move(items[take_right ? right++ : left++]);
       }
     }
     items.swap(other);
   }
-  if (reverse) std::reverse(items.begin(), items.end());
 }
+
+namespace {
 
 std::vector<Value> sorted(Runtime& runtime, const std::vector<Value>& values, const std::vector<Value>& keys,
                           bool reverse) {
   std::vector<std::pair<Value, Value>> pairs;
   pairs.reserve(values.size());
   for (size_t i = 0; i < values.size(); ++i) pairs.emplace_back(keys[i], values[i]);
-  merge_sort(runtime, pairs, reverse);
+  // Reversed before and after, so that equal keys keep their order.
+  if (reverse) std::reverse(pairs.begin(), pairs.end());
+  merge_sort(runtime, pairs, less);
+  if (reverse) std::reverse(pairs.begin(), pairs.end());
   std::vector<Value> out;
   out.reserve(pairs.size());
   for (auto& pair : pairs) out.push_back(std::move(pair.second));

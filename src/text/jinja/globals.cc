@@ -65,7 +65,8 @@ Value make_dict(Runtime& runtime, Args& args) { return Value(Type::kDict, build_
 Value make_namespace(Runtime& runtime, Args& args) {
   auto object = std::make_shared<Namespace>();
   runtime.keep(object);
-  for (const auto& [key, value] : build_dict(runtime, args, "namespace")->entries()) object->set(runtime, key, value);
+  const std::shared_ptr<Dict> given = build_dict(runtime, args, "namespace");
+  for (const auto& [key, value] : given->entries()) object->set(runtime, key, value);
   return Value(Type::kObject, std::move(object));
 }
 

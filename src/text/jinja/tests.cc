@@ -133,8 +133,6 @@ constexpr Builtin kTests[] = {
     {"le", test_compare<CompareOp::kLtEq>},
 };
 
-constexpr Builtin kJsonFilters[] = {{"tojson", filter_tojson}};
-
 const Builtin* find_in(std::span<const Builtin> table, std::string_view name) {
   for (const Builtin& builtin : table) {
     if (builtin.name == name) return &builtin;
@@ -147,9 +145,8 @@ const Builtin* find_in(std::span<const Builtin> table, std::string_view name) {
 const Builtin* find_test(std::string_view name) { return find_in(kTests, name); }
 
 const Builtin* find_filter(std::string_view name) {
-  for (const std::span<const Builtin> table :
-       {sequence_filters(), selection_filters(), text_filters(), markup_filters(), number_filters(), layout_filters(),
-        std::span<const Builtin>(kJsonFilters)}) {
+  for (const std::span<const Builtin> table : {sequence_filters(), selection_filters(), text_filters(),
+                                               markup_filters(), number_filters(), layout_filters()}) {
     if (const Builtin* found = find_in(table, name); found != nullptr) return found;
   }
   return nullptr;

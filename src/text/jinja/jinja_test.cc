@@ -1,0 +1,133 @@
+// What golden/templates does not pin down: layout filters, bytes, limits, and what malformed source gives.
+
+#include <gtest/gtest.h>
+
+#include "base/utf8.h"
+#include "text/jinja/lexer.h"
+#include "text/jinja/template.h"
+
+namespace duet::jinja {
+namespace {
+
+std::string render(std::string_view source, const Json& variables = Json(Json::Object{})) {
+  return Template::parse(source).render(variables).text;
+}
+
+/// The kind of the error that a template gives, or its text in quotes.
+std::string outcome(std::string_view source, const Limits& limits = {}) {
+  try {
+    return "'" + Template::parse(source, limits).render(Json(Json::Object{})).text + "'";
+  } catch (const TemplateError& error) {
+    return std::string(template_error_kind_name(error.kind()));
+  }
+}
+
+std::string repeat(std::string_view unit, int times) {
+  std::string out;
+  for (int i = 0; i < times; ++i) out += unit;
+  return out;
+}
+
+TEST(JinjaLexer, GivesTokensWithTheirLines) {
+  Lexer lexer("a\n{{- x.y2 }}");
+  std::vector<std::pair<TokenType, std::string>> tokens;
+  int line = 0;
+  for (Token token = lexer.next(); token.type != TokenType::kEof; token = lexer.next()) {
+    tokens.emplace_back(token.type, token.text);
+    line = token.line;
+  }
+  ASSERT_EQ(tokens.size(), 6U);
+  EXPECT_EQ(tokens[0], std::pair(TokenType::kData, std::string("a")));  // the minus takes the line end
+  EXPECT_EQ(tokens[4], std::pair(TokenType::kName, std::string("y2")));
+  EXPECT_EQ(line, 2);
+}
+
+TEST(JinjaParser, RefusesWhatDoesNotParse) {
+  for (const std::string_view source :
+       {"{{", "{{ 1 +", "{% if x %}", "{% endif %}", "{{ 'a }}", "{# x", "{% raw %}x", "{{ ) }}", "{{ x|nothing }}",
+        "{{ x is nothing }}", "{% do x %}", "{{ 1 if }}", "{{ x. }}", "{% for %}{% endfor %}", "{% set 1 = 2 %}",
+        "{{ [1, }}", "{{ {1: } }}"}) {
+    EXPECT_EQ(outcome(source), "syntax") << source;
+  }
+}
+
+TEST(JinjaParser, SourceNestedDeeperThanTheLimitIsRefused) {
+  EXPECT_EQ(outcome("{{ " + repeat("(", 100) + "1" + repeat(")", 100) + " }}"), "'1'");
+  for (const std::string& source :
+       {"{{ " + repeat("(", 200000) + "1" + repeat(")", 200000) + " }}", "{{ " + repeat("[", 200000) + " }}",
+        "{{ " + repeat("not ", 100000) + "1 }}", "{{ x" + repeat(".x", 300000) + " }}",
+        "{{ x" + repeat("()", 300000) + " }}", "{{ x" + repeat("|e", 300000) + " }}",
+        "{{ 1" + repeat("+1", 300000) + " }}", "{{ 1" + repeat(" if 1", 100000) + " }}", repeat("{% if 1 %}", 50000),
+        repeat("{% for i in [1] %}", 50000)}) {
+    EXPECT_EQ(outcome(source), "limit") << source.substr(0, 20);
+  }
+}
+
+TEST(JinjaLimits, EndEndlessTemplates) {
+  EXPECT_EQ(outcome("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"), "limit");
+  EXPECT_EQ(outcome("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"), "limit");
+  EXPECT_EQ(outcome("{{ 'a' * 10**12 }}"), "limit");
+  EXPECT_EQ(outcome("{{ 10**(9**9) }}"), "limit");
+  EXPECT_EQ(outcome("{{ ('a' * 70000 ~ ' ')|wordwrap(1)|length }}"), "'139999'");
+  EXPECT_EQ(outcome("{{ ('a ' * 70000)|wordwrap(1, wrapstring='x' * 1000) }}"), "limit");
+  EXPECT_EQ(outcome("{{ 'aaaaa' }}", {.max_output = 4}), "limit");
+  EXPECT_EQ(outcome("{{ 'aaaa' }}", {.max_output = 4}), "'aaaa'");
+  EXPECT_EQ(outcome("12345", {.max_source_bytes = 4}), "limit");
+}
+
+TEST(JinjaNamespace, KeepsWhatItWasMadeWith) {
+  EXPECT_EQ(render("{% set n = namespace({'a': 1}, b='x' * 40) %}{% set n.a = n.a + 1 %}{{ n.a }}{{ n.b|length }}"),
+            "240");
+}
+
+TEST(JinjaPprint, LeavesWhatFitsAndSortsKeys) {
+  EXPECT_EQ(render("{{ {'b': 1, 'a': [1, (2,)], 3: none}|pprint }}"), "{3: None, 'a': [1, (2,)], 'b': 1}");
+  EXPECT_EQ(render("{{ ('x' * 100)|pprint|length }}"), "102");
+}
+
+TEST(JinjaPprint, SpreadsWhatDoesNotFit) {
+  EXPECT_EQ(render("{{ {'key': ['x' * 40, {'inner': 'y' * 30}], 'z': 1}|pprint }}"),
+            "{'key': ['" + repeat("x", 40) + "',\n         {'inner': '" + repeat("y", 30) + "'}],\n 'z': 1}");
+  EXPECT_EQ(render("{{ ('word ' * 20)|pprint }}"), "('" + repeat("word ", 15) + "'\n '" + repeat("word ", 5) + "')");
+  EXPECT_EQ(render("{{ ['a\\n' ~ 'b ' * 40]|pprint }}"),
+            "['a\\n'\n '" + repeat("b ", 38) + "'\n '" + repeat("b ", 2) + "']");
+  EXPECT_EQ(render("{{ ('x' * 78).encode()|pprint }}"), "(b'" + repeat("x", 76) + "'\n b'" + repeat("x", 2) + "')");
+}
+
+TEST(JinjaWordwrap, BreaksAsTextwrapDoes) {
+  const auto wrap = [](std::string_view text, std::string_view arguments) {
+    Json variables = Json::Object{{"s", Json(text)}};
+    return render("{{ s|wordwrap(" + std::string(arguments) + ") }}", variables);
+  };
+  EXPECT_EQ(wrap("a long sentence here", "6"), "a long\nsenten\nce\nhere");
+  EXPECT_EQ(wrap("a long sentence here", "6, false"), "a long\nsentence\nhere");
+  EXPECT_EQ(wrap("well-known half-open a-b", "6"), "well-\nknown\nhalf-\nopen\na-b");
+  EXPECT_EQ(wrap("well-known", "6, break_on_hyphens=false"), "well-k\nnown");
+  EXPECT_EQ(wrap("end--start", "6"), "end--\nstart");
+  EXPECT_EQ(wrap("one\n\ntwo three", "4, wrapstring='|'"), "one||two |thre|e");
+  EXPECT_EQ(wrap("aa bbbbbbbb", "3"), "aa \nbbb\nbbb\nbb");  // Python leaves this blank, too
+  EXPECT_EQ(outcome("{{ 'a'|wordwrap(0) }}"), "type");
+  EXPECT_EQ(outcome("{{ 1|wordwrap }}"), "type");
+  EXPECT_EQ(outcome("{{ x|wordwrap }}"), "undefined");
+}
+
+TEST(JinjaBytes, DecodeByEncodingAndErrorHandler) {
+  EXPECT_EQ(render("{{ 'aé€'.encode().decode() }}"), "aé€");
+  EXPECT_EQ(render("{{ 'é'.encode('latin-1').decode('latin_1') }}"), "é");
+  EXPECT_EQ(render("{{ 'é'.encode('latin-1').decode(errors='replace') }}"), "\xef\xbf\xbd");
+  EXPECT_EQ(render("{{ 'aéb'.encode().decode('ascii', 'ignore') }}"), "ab");
+  EXPECT_EQ(outcome("{{ 'é'.encode().decode('ascii') }}"), "type");
+  EXPECT_EQ(outcome("{{ 'é'.encode().decode('rot13') }}"), "type");
+}
+
+TEST(JinjaBytes, KnowAsciiOnly) {
+  EXPECT_EQ(render("{{ 'aé'.encode().upper() }}"), "b'A\\xc3\\xa9'");
+  EXPECT_EQ(render("{{ ' a\\x1c '.encode().strip() }}"), "b'a\\x1c'");
+  EXPECT_EQ(render("{{ 'a b'.encode().split() }}"), "[b'a', b'b']");
+  EXPECT_EQ(render("{{ 'abc'.encode().find(99) }}"), "2");
+  EXPECT_EQ(render("{{ 'abcd'.encode().hex() }} {{ 'abc'.encode().hex('-', 2) }}"), "61626364 61-6263");
+  EXPECT_EQ(outcome("{{ 'a'.encode().replace('a', 'b') }}"), "type");
+}
+
+}  // namespace
+}  // namespace duet::jinja
