@@ -2,9 +2,8 @@
 # clang-tidy 14 with the checks of .clang-tidy over the layers whose headers are quick to read. It needs a configured build for
 # the compiler's options: tidy.sh [BUILD_FOLDER] (default: build/release). --self-test: bad names must be found.
 #
-# Twelve files at a time are read as one, because the checks spend nearly all their time in the headers of the library: 93 files
-# take 10 minutes of processor time one by one and 2 together. Files that do not compile in such company, mostly because they give
-# the same name to two things, are read alone.
+# Twelve files at a time are read as one, because the checks spend nearly all their time in the headers of the library. Files that
+# do not compile in such company, mostly because they give the same name to two things, are read alone.
 set -euo pipefail
 cd "$(dirname -- "$(readlink -f -- "$0")")/../.."
 
