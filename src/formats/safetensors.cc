@@ -18,6 +18,12 @@ constexpr uint64_t kMaxHeaderBytes = uint64_t{16} << 20;
 constexpr size_t kMaxTensors = 100'000;
 constexpr std::string_view kMetadataKey = "__metadata__";
 
+/// Not inside HeaderEvents: clang does not see a nested class's initialisers before the end of the outer one.
+struct Offsets {
+  std::array<uint64_t, 2> at{};
+  int count = 0;
+};
+
 /// Takes the header (which starts with '{') value by value: its tree would be thirty times its size. The first fault in
 /// meaning is kept until the whole text has proved to be JSON, which is judged first.
 class HeaderEvents final : public JsonEvents {
@@ -30,7 +36,7 @@ class HeaderEvents final : public JsonEvents {
     if (depth_ == 1) {
       fault(ErrorCode::kBadType, "{} is of type {}, expected an object", entry(), value.kind_name());
     } else if (depth_ == 2) {
-      take_field(std::move(value));
+      take_field(value);
     } else {
       take_element(value);
     }
@@ -133,7 +139,7 @@ class HeaderEvents final : public JsonEvents {
   }
 
   /// A scalar where the value of a field is due.
-  void take_field(Json value) {
+  void take_field(const Json& value) {
     if (in_metadata_) {
       if (!value.is_string()) {
         fault(ErrorCode::kBadValue, "'{}': '{}' is of type {}, expected a string", kMetadataKey,
@@ -205,11 +211,6 @@ class HeaderEvents final : public JsonEvents {
     }
     file_.tensors.push_back({std::move(name_), *dtype_, *shape_, data_begin_ + begin, static_cast<uint64_t>(bytes)});
   }
-
-  struct Offsets {
-    std::array<uint64_t, 2> at{};
-    int count = 0;
-  };
 
   const std::string& file_name_;
   uint64_t data_begin_;

@@ -14,7 +14,7 @@ namespace duet {
 namespace {
 
 constexpr uint64_t kMaxIndexBytes = uint64_t{64} << 20;
-constexpr size_t kMaxTensors = 400'000;
+constexpr size_t kMaxIndexTensors = 400'000;
 constexpr std::string_view kMapKey = "weight_map";
 
 /// Takes the map entry by entry; the rest of the file ("metadata" with its total_size) is information.
@@ -80,8 +80,8 @@ class IndexEvents final : public JsonEvents {
 
   void add(const Json& value) {
     if (!value.is_string() || value.string().empty()) return fault_entry(printable(value.dump()));
-    if (index_.tensors.size() == kMaxTensors) {
-      return fault(ErrorCode::kTooLarge, fmt::format("{} lists more than {} tensors", kMapKey, kMaxTensors));
+    if (index_.tensors.size() == kMaxIndexTensors) {
+      return fault(ErrorCode::kTooLarge, fmt::format("{} lists more than {} tensors", kMapKey, kMaxIndexTensors));
     }
     const std::string& shard = value.string();
     const auto [at, is_new] = shard_index_.emplace(shard, static_cast<int32_t>(index_.shards.size()));

@@ -110,10 +110,10 @@ constexpr int32_t kIds = static_cast<int32_t>(DType::kF8E8M0) + 1;
 
 /// Place in kTypes of each id, -1 where there is no type.
 constexpr auto kPlaces = [] {
-  std::array<int8_t, kIds> places{};
+  std::array<int16_t, kIds> places{};
   places.fill(-1);
   for (size_t i = 0; i < kTypes.size(); ++i) {
-    places[static_cast<size_t>(kTypes[i].info.dtype)] = static_cast<int8_t>(i);
+    places[static_cast<size_t>(kTypes[i].info.dtype)] = static_cast<int16_t>(i);
   }
   return places;
 }();

@@ -34,9 +34,9 @@ constexpr std::array<Family, 8> kFamilies = {{
     {"gpt-2", false, SplitPattern::kGpt2, false, false, false},
 }};
 
-class Loader {
+class GgufLoader {
  public:
-  explicit Loader(const GgufMetadata& metadata) : metadata_(metadata), file_(metadata.file_name()) {}
+  explicit GgufLoader(const GgufMetadata& metadata) : metadata_(metadata), file_(metadata.file_name()) {}
 
   std::unique_ptr<Tokenizer> load() {
     const std::optional<std::string> model = metadata_.string("tokenizer.ggml.model");
@@ -188,6 +188,6 @@ class Loader {
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> load_gguf_tokenizer(const GgufMetadata& metadata) { return Loader(metadata).load(); }
+std::unique_ptr<Tokenizer> load_gguf_tokenizer(const GgufMetadata& metadata) { return GgufLoader(metadata).load(); }
 
 }  // namespace duet

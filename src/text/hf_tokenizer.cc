@@ -29,9 +29,9 @@ std::optional<Json> read_json(const Checkpoint& checkpoint, std::string_view nam
   return json;
 }
 
-class Loader {
+class HfLoader {
  public:
-  Loader(const Json& tokenizer, const Json* config, std::string_view file)
+  HfLoader(const Json& tokenizer, const Json* config, std::string_view file)
       : tokenizer_(tokenizer), config_(config), file_(file) {}
 
   /// `config_adds`: add_bos_token and add_eos_token of the configuration count, as they do where no post-processor can
@@ -283,7 +283,7 @@ Json join_vocab_files(Json vocab, std::string_view merges, const Json& config) {
 }  // namespace
 
 std::unique_ptr<Tokenizer> load_hf_tokenizer(const Json& tokenizer, const Json* config) {
-  return Loader(tokenizer, config, kFile).load(false);
+  return HfLoader(tokenizer, config, kFile).load(false);
 }
 
 std::unique_ptr<Tokenizer> load_hf_tokenizer(const Checkpoint& checkpoint) {
@@ -298,7 +298,7 @@ std::unique_ptr<Tokenizer> load_hf_tokenizer(const Checkpoint& checkpoint) {
   }
   const Json joined = join_vocab_files(std::move(*vocab), read_text_file(*merges, kMaxTokenizerBytes),
                                        config ? *config : Json(Json::Object{}));
-  return Loader(joined, config ? &*config : nullptr, "vocab.json, merges.txt").load(true);
+  return HfLoader(joined, config ? &*config : nullptr, "vocab.json, merges.txt").load(true);
 }
 
 }  // namespace duet

@@ -15,7 +15,6 @@ constexpr int64_t kMaxLayers = 4096;
 constexpr int64_t kMaxHeads = 65536;
 constexpr int64_t kMaxDim = int64_t{1} << 24;
 constexpr int64_t kMaxVocabulary = int64_t{1} << 26;
-constexpr int64_t kMaxContext = INT32_MAX;  // positions are int32
 
 /// What both kinds of configuration boil down to.
 struct DenseFields {

@@ -11,7 +11,6 @@ namespace {
 
 constexpr double kMaxTheta = 1e12;
 constexpr double kMaxFactor = 1e6;
-constexpr int64_t kMaxContext = INT32_MAX;
 
 double ramp(double low, double high, double i) { return std::clamp((i - low) / (high - low), 0.0, 1.0); }
 

@@ -8,6 +8,8 @@
 
 namespace duet {
 
+inline constexpr int64_t kMaxContext = INT32_MAX;  // positions are int32
+
 /// theta^(-2i/dims), computed in float32 as the reference does: its tables at far positions depend on that rounding.
 RopeSpec plain_rope(int64_t dims, double theta);
 

@@ -43,8 +43,7 @@ uint32_t signs_of(uint32_t code) noexcept { return code | (static_cast<uint32_t>
 template <size_t kWidth>
 void decode_row(float scale, const std::array<int8_t, kWidth>& row, uint32_t signs, float* __restrict out) noexcept {
   for (size_t i = 0; i < kWidth; ++i) {
-    const int g = row[i];
-    out[i] = scale * to_float((signs >> i & 1U) != 0 ? -g : g);
+    out[i] = scale * to_float((signs >> i & 1U) != 0 ? -row[i] : row[i]);
   }
 }
 
