@@ -180,7 +180,7 @@ Json read_json(const std::filesystem::path& path, const std::string& name) {
 
 }  // namespace
 
-ChatTemplate ChatTemplate::parse(std::string source, std::string name) {
+ChatTemplate ChatTemplate::parse(std::string_view source, std::string name) {
   if (source.size() > kMaxTemplateBytes) {
     fail(ErrorCode::kTooLarge, "{}: the template has {} bytes; at most {} are read", name, source.size(),
          kMaxTemplateBytes);
@@ -203,7 +203,7 @@ ChatTemplate ChatTemplate::parse_file(const std::filesystem::path& path, bool wi
   if (path.extension() != ".json") return parse(read_text_file(path, kMaxTemplateBytes), name);
   std::optional<std::string> text = choose_template(read_json(path, name), name, with_tools);
   if (!text) fail(ErrorCode::kNotFound, "{}: it has no chat_template", name);
-  return parse(std::move(*text), name);
+  return parse(*text, name);
 }
 
 std::optional<ChatTemplate> ChatTemplate::load(const Checkpoint& checkpoint, bool with_tools) {
@@ -213,7 +213,7 @@ std::optional<ChatTemplate> ChatTemplate::load(const Checkpoint& checkpoint, boo
     if (!text) text = metadata->string("tokenizer.chat_template");
     if (!text) text = metadata->string("tokenizer.chat_template.default");
     if (!text) return std::nullopt;
-    return parse(std::move(*text), metadata->file_name());
+    return parse(*text, metadata->file_name());
   }
   if (const auto path = checkpoint.folder_file("chat_template.jinja")) {
     return parse(read_text_file(*path, kMaxTemplateBytes), "chat_template.jinja");
@@ -222,7 +222,7 @@ std::optional<ChatTemplate> ChatTemplate::load(const Checkpoint& checkpoint, boo
     const auto path = checkpoint.folder_file(name);
     if (!path) continue;
     if (std::optional<std::string> text = choose_template(read_json(*path, name), name, with_tools))
-      return parse(std::move(*text), name);
+      return parse(*text, name);
   }
   return std::nullopt;
 }

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -33,7 +34,7 @@ struct RenderedText {
 class ChatTemplate {
  public:
   /// Throws template_error, template_limit, too_large (source above 1 MiB). `name` is the file's name for messages.
-  static ChatTemplate parse(std::string source, std::string name);
+  static ChatTemplate parse(std::string_view source, std::string name);
   /// The template of a model: GGUF tokenizer.chat_template(.NAME); in a folder chat_template.jinja, chat_template.json,
   /// tokenizer_config.json in this order; of named templates `tool_use` if there are tools, else `default`.
   /// std::nullopt: the model has none.

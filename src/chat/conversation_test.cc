@@ -17,9 +17,7 @@ const test::FakeTokenizer& tokenizer() {
 }
 constexpr TokenId kStart{256}, kEnd{257}, kThink{258};
 
-ChatTemplate chat_template(std::string_view source = kChatMl) {
-  return ChatTemplate::parse(std::string(source), "test.jinja");
-}
+ChatTemplate chat_template(std::string_view source = kChatMl) { return ChatTemplate::parse(source, "test.jinja"); }
 
 std::vector<TokenId> ids(const std::vector<Message>& messages, std::string_view source = kChatMl) {
   return encode_chat(chat_template(source), tokenizer(), messages);

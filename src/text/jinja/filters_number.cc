@@ -52,7 +52,7 @@ std::optional<double> to_float(const Value& value) {
 
 Value filter_int(Runtime& runtime, Args& args) {
   const Bound bound(args, "int", {"value", "default", "base"}, 1);
-  const Value absent = bound.get(1, Value::integer(0));
+  Value absent = bound.get(1, Value::integer(0));
   Value direct = to_int(runtime, bound[0], bound.get(2, Value::integer(10)));
   if (!direct.is_missing()) return direct;
   try {
@@ -73,7 +73,7 @@ Value filter_float(Runtime& runtime, Args& args) {
 }
 
 Value round_integer(Runtime& runtime, const Value& value, int64_t digits) {
-  const Value whole = plus(runtime, value);
+  Value whole = plus(runtime, value);
   if (digits >= 0) return whole;
   if (digits < -runtime.budget.limits().max_integer_bits) return Value::integer(0);
   const Value unit = power_of_ten(runtime, -digits);

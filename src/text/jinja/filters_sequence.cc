@@ -132,6 +132,7 @@ Value filter_groupby(Runtime& runtime, Args& args) {
   };
   const std::vector<Value> values = collect(runtime, bound[0]);
   std::vector<Value> keys;
+  keys.reserve(values.size());
   for (const Value& value : values) keys.push_back(key_of(value));
   const std::vector<Value> ordered = sorted(runtime, values, keys, false);
   std::vector<Value> groups;
@@ -211,7 +212,6 @@ Value filter_first(Runtime& runtime, Args& args) {
 
 Value filter_last(Runtime& runtime, Args& args) {
   const Bound bound(args, "last", {"seq"}, 1);
-  if (bound[0].is_undefined()) fail_undefined(bound[0]);
   if (bound[0].is_string()) {
     const String& text = bound[0].as<String>();
     if (text.length == 0) return undefined_hint("No last item, sequence was empty.");
@@ -262,7 +262,6 @@ Value filter_items(Runtime& runtime, Args& args) {
 Value filter_reverse(Runtime& runtime, Args& args) {
   const Bound bound(args, "reverse", {"value"}, 1);
   if (bound[0].is_string()) return get_slice(runtime, bound[0], {}, {}, Value::integer(-1));
-  if (bound[0].is_undefined()) fail_undefined(bound[0]);
   Value reversed = make_reversed(runtime, bound[0]);
   if (!reversed.is_missing()) return reversed;
   if (!is_iterable(bound[0])) raise(TemplateErrorKind::kRuntime, "argument must be iterable");

@@ -91,7 +91,7 @@ class Cycler final : public Object {
             self->position_ = 0;
             return Value::none();
           }
-          const Value value = self->items_.items()[self->position_];
+          Value value = self->items_.items()[self->position_];
           self->position_ = (self->position_ + 1) % self->items_.items().size();
           return value;
         },

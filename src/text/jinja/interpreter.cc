@@ -60,7 +60,7 @@ std::string Interpreter::render(std::unordered_map<std::string, Value> variables
   enter(program_.function.scope, *frame);
   result_.is_result = true;
   execute(program_.body, frame, result_);
-  return std::move(result_.text);
+  return joined(result_);
 }
 
 bool Interpreter::escapes(Escape escape) const {
@@ -79,9 +79,17 @@ void Interpreter::write(Sink& sink, std::string_view text) {
   sink.text += text;
 }
 
-Value Interpreter::buffer_value(Sink& sink, Escape escape) {
-  return runtime_.string(std::move(sink.text), escapes(escape));
+void Interpreter::write_raw(Sink& sink, const Value& value) {
+  if (value.is_string()) return write(sink, value.text());
+  if (sink.not_text.empty()) sink.not_text = type_name(value);
 }
+
+std::string Interpreter::joined(Sink& sink) {
+  if (!sink.not_text.empty()) raise_type("sequence item: expected str instance, {} found", sink.not_text);
+  return std::move(sink.text);
+}
+
+Value Interpreter::buffer_value(Sink& sink, Escape escape) { return runtime_.string(joined(sink), escapes(escape)); }
 
 Interpreter::Flow Interpreter::execute(const Body& body, const Frame& frame, Sink& sink) {
   for (const StmtPtr& statement : body) {
@@ -263,7 +271,7 @@ Interpreter::Flow Interpreter::run_filter_block(const Stmt& statement, const Fra
   const Flow flow = execute(statement.body, frame, buffer);
   if (flow == Flow::kNormal) {
     const Value body = buffer_value(buffer, statement.escape);
-    write(sink, to_text(runtime_, evaluate_builtin(*statement.call, *frame, &body)));
+    write_raw(sink, evaluate_builtin(*statement.call, *frame, &body));
     leave(statement.scope, *frame);
   }
   return flow;
@@ -382,12 +390,12 @@ Value Interpreter::call_macro(const Stmt& statement, const Frame& outer, Args& a
   }
   Sink sink;
   execute(statement.body, frame, sink);
-  return runtime_.string(std::move(sink.text), runtime_.autoescape);
+  return runtime_.string(joined(sink), runtime_.autoescape);
 }
 
 void Interpreter::run_call_block(const Stmt& statement, const Frame& frame, Sink& sink) {
   const Value caller = make_macro(statement, frame, "");
-  write(sink, to_text(runtime_, evaluate_call(*statement.call, *frame, &caller)));
+  write_raw(sink, evaluate_call(*statement.call, *frame, &caller));
 }
 
 void Interpreter::run_generation(const Stmt& statement, const Frame& frame, Sink& sink) {
@@ -438,7 +446,7 @@ void Interpreter::print_block_body(const Stmt& statement, const std::shared_ptr<
 std::string Interpreter::run_block(const Stmt& statement, const std::shared_ptr<Context>& context) {
   Sink sink;
   print_block_body(statement, context, sink);
-  return std::move(sink.text);
+  return joined(sink);
 }
 
 Interpreter::Flow Interpreter::run_autoescape(const Stmt& statement, const Frame& frame, Sink& sink) {

@@ -40,6 +40,7 @@ struct Sink {
   std::string text;
   int64_t code_points = 0;  // counted for the result only
   bool is_result = false;
+  std::string not_text;  // type of something printed raw that is no text: the whole cannot be joined then
 };
 
 /// Runs a resolved template once.
@@ -95,6 +96,9 @@ class Interpreter {
   std::vector<Value> unpack(const Value& value, size_t count);
   void export_names(const Expr& target, Activation& frame);
   void write(Sink& sink, std::string_view text);
+  /// What a filter block or call block gives goes out as it is; what is no text is an error when the sink is joined.
+  void write_raw(Sink& sink, const Value& value);
+  static std::string joined(Sink& sink);
   Value buffer_value(Sink& sink, Escape escape);
   bool escapes(Escape escape) const;
 

@@ -155,6 +155,8 @@ Value make_reversed(Runtime& runtime, const Value& value) {
     case Type::kDictView:
     case Type::kRange:
       return Value(Type::kIterator, std::make_shared<IndexIterator>(value, length_of(runtime, value), true));
+    case Type::kUndefined:
+      return Value(Type::kIterator, std::make_shared<EmptyIterator>());
     default:
       return {};
   }

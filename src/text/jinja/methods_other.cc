@@ -34,8 +34,8 @@ Value find_method(Runtime& runtime, const Value& self, std::string_view name, co
 }
 
 const Value& none_value() {
-  static const Value none = Value::none();
-  return none;
+  static const Value kNone = Value::none();
+  return kNone;
 }
 
 Value dict_view(Runtime& runtime, const Value& self, Args& args, DictView::Part part, std::string_view name) {

@@ -331,7 +331,7 @@ ExprPtr Parser::primary(bool with_namespace) {
       return literal_number();
     case TokenType::kLParen: {
       take();
-      ExprPtr out = tuple(false, true, {}, true);
+      ExprPtr out = tuple(false, true, true);
       expect(TokenType::kRParen);
       return out;
     }
@@ -344,15 +344,13 @@ ExprPtr Parser::primary(bool with_namespace) {
   }
 }
 
-ExprPtr Parser::tuple(bool simplified, bool with_condition, std::string_view extra_end, bool explicit_parentheses,
-                      bool with_namespace) {
+ExprPtr Parser::tuple(bool simplified, bool with_condition, bool explicit_parentheses, bool with_namespace) {
   ExprPtr out = node(ExprKind::kTuple);
   bool is_tuple = false;
   while (true) {
     if (!out->items.empty()) expect(TokenType::kComma);
     const TokenType type = current_.type;
     if (type == TokenType::kVariableEnd || type == TokenType::kBlockEnd || type == TokenType::kRParen) break;
-    if (!extra_end.empty() && current_.is_name(extra_end)) break;
     out->items.push_back(simplified ? primary(with_namespace) : expression(with_condition));
     if (current_.type != TokenType::kComma) break;
     is_tuple = true;
@@ -539,8 +537,8 @@ void Parser::check_assignable(Expr& target) {
   if (!can_assign(target)) fail_syntax(target.line, "can't assign to '{}'", target_kind(target));
 }
 
-ExprPtr Parser::assign_target(std::string_view extra_end, bool with_namespace) {
-  ExprPtr target = tuple(true, true, extra_end, false, with_namespace);
+ExprPtr Parser::assign_target(bool with_namespace) {
+  ExprPtr target = tuple(true, true, false, with_namespace);
   check_assignable(*target);
   return target;
 }

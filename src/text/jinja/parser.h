@@ -59,9 +59,10 @@ class Parser {
   ExprPtr unary(bool with_filter = true);
   ExprPtr primary(bool with_namespace = false);
   ExprPtr literal_number();
-  /// A tuple without parentheses, or the one expression that stands there.
-  ExprPtr tuple(bool simplified = false, bool with_condition = true, std::string_view extra_end = {},
-                bool explicit_parentheses = false, bool with_namespace = false);
+  /// A tuple without parentheses, or the one expression that stands there. As in Jinja neither `in` nor `recursive`
+  /// ends it behind a comma.
+  ExprPtr tuple(bool simplified = false, bool with_condition = true, bool explicit_parentheses = false,
+                bool with_namespace = false);
   ExprPtr list();
   ExprPtr dict();
   ExprPtr postfix(ExprPtr node);
@@ -74,7 +75,7 @@ class Parser {
   ExprPtr filters(ExprPtr node, bool inline_first = false);
   ExprPtr test(ExprPtr node);
   std::string dotted_name();
-  ExprPtr assign_target(std::string_view extra_end = {}, bool with_namespace = false);
+  ExprPtr assign_target(bool with_namespace = false);
   std::string name_target();
   void check_assignable(Expr& target);
 

@@ -138,9 +138,9 @@ void Parser::fail_unknown_tag(const std::string& name) {
 StmtPtr Parser::parse_for() {
   StmtPtr out = make_statement(StmtKind::kFor);
   take();
-  out->targets.push_back(assign_target("in"));
+  out->targets.push_back(assign_target());
   expect_name("in");
-  out->values.push_back(tuple(false, false, "recursive"));
+  out->values.push_back(tuple(false, false));
   if (skip_if_name("if")) out->test = expression();
   out->recursive = skip_if_name("recursive");
   out->body = statements({"endfor", "else"}, false);
@@ -169,7 +169,7 @@ StmtPtr Parser::parse_if() {
 StmtPtr Parser::parse_set() {
   StmtPtr out = make_statement(StmtKind::kSet);
   take();
-  out->targets.push_back(assign_target({}, true));
+  out->targets.push_back(assign_target(true));
   if (skip_if(TokenType::kAssign)) {
     out->values.push_back(tuple());
     return out;

@@ -19,7 +19,7 @@ class Bound {
   const Value& operator[](size_t index) const { return values_[index]; }
   bool has(size_t index) const { return !values_[index].is_missing(); }
   bool has_value(size_t index) const { return has(index) && !values_[index].is_none(); }
-  Value get(size_t index, Value absent) const { return has(index) ? values_[index] : std::move(absent); }
+  Value get(size_t index, const Value& absent) const { return has(index) ? values_[index] : absent; }
   bool truth(size_t index, bool absent) const { return has(index) ? truthy(values_[index]) : absent; }
   /// An int or bool; a type error for everything else, a limit error above 64 bits.
   int64_t integer(size_t index, int64_t absent) const;

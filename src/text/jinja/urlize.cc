@@ -1,5 +1,7 @@
 #include "text/jinja/urlize.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <array>
 
@@ -174,7 +176,7 @@ std::string link_word(std::string_view word, const UrlizeOptions& options) {
   } else {
     for (const std::string& scheme : options.extra_schemes) {
       if (middle != scheme && middle.starts_with(scheme))
-        middle = "<a href=\"" + middle + "\"" + attributes + ">" + middle + "</a>";
+        middle = fmt::format("<a href=\"{0}\"{1}>{0}</a>", middle, attributes);
     }
   }
   return head + middle + tail;

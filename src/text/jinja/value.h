@@ -66,24 +66,24 @@ enum class Type : uint8_t {
 /// A Python value as a template sees it.
 class Value {
  public:
-  Value() : type_(Type::kMissing), integer_(0) {}
+  Value() : type_(Type::kMissing) {}
   static Value none() { return Value(Type::kNone); }
   static Value boolean(bool v) {
     Value value(Type::kBool);
-    value.integer_ = v ? 1 : 0;
+    value.number_.integer = v ? 1 : 0;
     return value;
   }
   static Value integer(int64_t v) {
     Value value(Type::kInt);
-    value.integer_ = v;
+    value.number_.integer = v;
     return value;
   }
   static Value real(double v) {
     Value value(Type::kFloat);
-    value.real_ = v;
+    value.number_.real = v;
     return value;
   }
-  Value(Type type, std::shared_ptr<Object> object) : type_(type), integer_(0), object_(std::move(object)) {}
+  Value(Type type, std::shared_ptr<Object> object) : type_(type), object_(std::move(object)) {}
 
   Type type() const { return type_; }
   bool is(Type type) const { return type_ == type; }
@@ -98,8 +98,8 @@ class Value {
   bool is_small_integer() const { return type_ == Type::kInt || type_ == Type::kBool; }
 
   /// Precondition: the type fits.
-  int64_t integer_value() const { return integer_; }
-  double real_value() const { return real_; }
+  int64_t integer_value() const { return number_.integer; }
+  double real_value() const { return number_.real; }
   const std::string& text() const;
   bool is_markup() const;
   const std::vector<Value>& items() const;  // list or tuple
@@ -123,13 +123,14 @@ class Value {
   int32_t depth() const { return object_ ? object_->depth : 0; }
 
  private:
-  explicit Value(Type type) : type_(type), integer_(0) {}
+  explicit Value(Type type) : type_(type) {}
 
   Type type_;
-  union {
-    int64_t integer_;
-    double real_;
+  union Number {
+    int64_t integer = 0;
+    double real;
   };
+  Number number_;  // by the type
   std::shared_ptr<Object> object_;
 };
 
