@@ -167,6 +167,41 @@ Value hex_method(Runtime& runtime, const Value& self, Args& args) {
   return runtime.string(std::move(out));
 }
 
+/// table: None or 256 bytes; `delete`: bytes that are left out.
+Value translate(Runtime& runtime, const Value& self, Args& args) {
+  const Bound bound(args, "translate", {"/table", "delete"}, 1);
+  std::string table, without;
+  if (!bound[0].is_none()) {
+    if (!bound[0].is(Type::kBytes)) raise_type("a bytes-like object is required, not '{}'", type_name(bound[0]));
+    table = bound[0].as<Bytes>().bytes;
+    if (table.size() != 256) raise_type("translation table must be 256 characters long");
+  }
+  if (bound.has(1)) {
+    if (!bound[1].is(Type::kBytes)) raise_type("a bytes-like object is required, not '{}'", type_name(bound[1]));
+    without = bound[1].as<Bytes>().bytes;
+  }
+  std::string out;
+  for (const char c : self.as<Bytes>().bytes) {
+    if (without.find(c) != std::string::npos) continue;
+    out += table.empty() ? c : table[static_cast<unsigned char>(c)];
+  }
+  return make_bytes(runtime, std::move(out));
+}
+
+Value make_table(Runtime& runtime, const Value&, Args& args) {
+  const Bound bound(args, "maketrans", {"/frm", "/to"}, 2);
+  if (!bound[0].is(Type::kBytes) || !bound[1].is(Type::kBytes)) raise_type("a bytes-like object is required");
+  const std::string &from = bound[0].as<Bytes>().bytes, &to = bound[1].as<Bytes>().bytes;
+  if (from.size() != to.size()) raise_type("maketrans arguments must have same length");
+  std::string table;
+  for (int byte = 0; byte < 256; ++byte) table += static_cast<char>(byte);
+  for (size_t i = 0; i < from.size(); ++i) table[static_cast<unsigned char>(from[i])] = to[i];
+  return make_bytes(runtime, std::move(table));
+}
+
+constexpr std::pair<std::string_view, Value (*)(Runtime&, const Value&, Args&)> kOwnMethods[] = {
+    {"decode", decode_method}, {"hex", hex_method}, {"maketrans", make_table}, {"translate", translate}};
+
 Value bind_method(const Value& self, std::string_view name, Function::Body body) {
   return make_function(std::string(name), "builtin_function_or_method", std::move(body), self.depth() + 1);
 }
@@ -175,11 +210,9 @@ Value bind_method(const Value& self, std::string_view name, Function::Body body)
 
 Value bytes_method(Runtime& runtime, const Value& bytes, std::string_view name) {
   check_depth(runtime.budget, bytes.depth() + 1);
-  if (name == "decode") {
-    return bind_method(bytes, name, [bytes](Runtime& rt, Args& args) { return decode_method(rt, bytes, args); });
-  }
-  if (name == "hex") {
-    return bind_method(bytes, name, [bytes](Runtime& rt, Args& args) { return hex_method(rt, bytes, args); });
+  for (const auto& [own, method] : kOwnMethods) {
+    if (own != name) continue;
+    return bind_method(bytes, name, [bytes, run = method](Runtime& rt, Args& args) { return run(rt, bytes, args); });
   }
   if (!is_one_of(kTextMethods, name)) return {};
   return bind_method(bytes, name, [bytes, method = std::string(name)](Runtime& rt, Args& args) {
