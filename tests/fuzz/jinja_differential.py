@@ -167,9 +167,9 @@ class Grammar:
 
     def chain(self):
         kind = self.pick(list(self.BASES))
-        out = self.pick(self.BASES[kind])
+        base = out = self.pick(self.BASES[kind])
         for _ in range(self.random.randrange(1, 5)):
-            step, kind = self.pick(self.STEPS[kind])
+            step, kind = self.pick([(s, k) for s, k in self.STEPS[kind] if not s.startswith("[") or base in CONTEXT])
             out = f"({out}){step}" if not out.isalnum() else out + step
         if self.random.random() < 0.15:
             out = f"{self.pick(self.SPECS)!r}.format({out})"
