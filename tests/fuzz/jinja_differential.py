@@ -5,6 +5,7 @@
 Needs jinja2 3.1.6 for Python 3.11 or later (for instance in a virtual environment: pip install jinja2==3.1.6). It is not part of
 ctest, because the machines that run that have no jinja2. Texts must be equal, and of errors the kind (golden/templates,
 README.md). Exit status 1: differences were found; each is printed with what both gave, as small as it could be made.
+Texts that hold the address of a Python object are not compared, but a length taken of one may still be reported.
 """
 import argparse
 import json
@@ -77,7 +78,7 @@ def expect(source):
     try:
         text = make_environment().from_string(source).render(**json.loads(json.dumps(CONTEXT)))
         text.encode("utf-8")
-        address = re.search(r"0\W?x\W?7\W?f", text.lower())  # of an object, perhaps with something between the digits
+        address = " at 0x" in text or re.search(r"0\W?x\W?7\W?f", text.lower())  # of an object, perhaps with something between the digits
         return None if address or len(text) > 1 << 18 else ("text", text)
     except TooLong:
         return None
@@ -150,7 +151,8 @@ class Grammar:
         if r < 0.70:
             return f"{self.pick(['not ', '-', '+'])}{self.operand(depth)}"
         if r < 0.77:
-            return f"{self.operand(depth)}[{self.subscript(depth)}]"
+            # Of variables only: Jinja folds constants when it compiles, and calls what cannot be sliced undefined there.
+            return f"{self.pick(self.NAMES)}[{self.subscript(depth)}]"
         if r < 0.81:
             return f"{e()} if {e()}" + (f" else {e()}" if self.random.random() < 0.8 else "")
         if r < 0.84:
@@ -161,13 +163,13 @@ class Grammar:
             return f"{self.pick(self.FORMATS)!r} % {self.pick(['', '('])}{e()}" if self.random.random() < 0.5 else f"{self.pick(self.FORMATS)!r} % ({e()}, {e()})"
         if r < 0.97:
             return f"{self.pick(self.SPECS)!r}.format({e()})"
-        return f"{self.pick(['range', 'dict', 'namespace', 'joiner', 'cycler', 'm', 'missing', 'dict', 'range'])}({e() if self.random.random() < 0.8 else ''})"
+        return f"{self.pick(['range', 'dict', 'namespace', 'm', 'missing', 'dict', 'range'])}({e() if self.random.random() < 0.8 else ''})"
 
     def chain(self):
         kind = self.pick(list(self.BASES))
-        out = self.pick(self.BASES[kind])
+        base = out = self.pick(self.BASES[kind])
         for _ in range(self.random.randrange(1, 5)):
-            step, kind = self.pick(self.STEPS[kind])
+            step, kind = self.pick([(s, k) for s, k in self.STEPS[kind] if not s.startswith("[") or base in CONTEXT])
             out = f"({out}){step}" if not out.isalnum() else out + step
         if self.random.random() < 0.15:
             out = f"{self.pick(self.SPECS)!r}.format({out})"

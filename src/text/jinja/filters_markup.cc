@@ -20,7 +20,6 @@ Value filter_escape(Runtime& runtime, Args& args) {
 
 Value filter_force_escape(Runtime& runtime, Args& args) {
   const Bound bound(args, "forceescape", {"value"}, 1);
-  if (bound[0].is_markup()) return bound[0];  // escape(str(Markup)) keeps what is marked
   return runtime.string(escape_html_text(to_text(runtime, bound[0])), true);
 }
 

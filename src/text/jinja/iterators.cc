@@ -1,5 +1,7 @@
 #include "text/jinja/iterators.h"
 
+#include "text/jinja/loop.h"
+
 #include "text/jinja/unicode.h"
 
 namespace duet::jinja {
@@ -71,6 +73,22 @@ class StringIterator final : public Iterator {
   size_t position_ = 0;
 };
 
+/// What `loop` itself gives: the items that its loop has not had yet, each with the loop.
+class LoopItems final : public Iterator {
+ public:
+  explicit LoopItems(Value loop) : loop_(std::move(loop)) {}
+  bool next(Runtime& runtime, Value& out) override {
+    Value item;
+    if (!loop_.mutable_as<Loop>().next(runtime, item)) return false;
+    runtime.budget.items(4);
+    out = runtime.tuple({std::move(item), loop_});
+    return true;
+  }
+
+ private:
+  Value loop_;
+};
+
 class EmptyIterator final : public Iterator {
  public:
   bool next(Runtime&, Value&) override { return false; }
@@ -98,7 +116,7 @@ bool is_iterable(const Value& value) {
     case Type::kIterator:
       return true;
     case Type::kObject:
-      return value.object()->type_name() == "LoopContext";
+      return value.get_if<Loop>() != nullptr;
     default:
       return false;
   }
@@ -120,6 +138,7 @@ std::shared_ptr<Iterator> make_iterator(Runtime& runtime, const Value& value) {
     case Type::kRange:
       return std::make_shared<IndexIterator>(value, length_of(runtime, value), false);
     default:
+      if (value.get_if<Loop>() != nullptr) return std::make_shared<LoopItems>(value);
       raise_type("'{}' object is not iterable", type_name(value));
   }
 }

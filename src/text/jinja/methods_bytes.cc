@@ -4,6 +4,7 @@
 #include "text/jinja/attributes.h"
 #include "text/jinja/iterators.h"
 #include "text/jinja/signature.h"
+#include "text/jinja/text_methods.h"
 #include "text/jinja/unicode.h"
 
 namespace duet::jinja {
@@ -105,6 +106,24 @@ Encoding find_encoding(const std::string& name) {
   raise_type("unknown encoding: {}", printable(name));
 }
 
+/// What stands in the bytes for a character that the encoding lacks.
+void append_unencodable(std::string& out, char32_t code, const std::string& errors) {
+  const auto number = static_cast<uint32_t>(code);
+  if (errors == "replace") {
+    out += '?';
+  } else if (errors == "xmlcharrefreplace") {
+    out += fmt::format("&#{};", number);
+  } else if (errors == "backslashreplace") {
+    out += number < 0x100     ? fmt::format("\\x{:02x}", number)
+           : number < 0x10000 ? fmt::format("\\u{:04x}", number)
+                              : fmt::format("\\U{:08x}", number);
+  } else if (errors == "strict") {
+    raise_type("can't encode character U+{:04X}", number);
+  } else if (errors != "ignore") {
+    raise_type("unknown error handler name '{}'", printable(errors));
+  }
+}
+
 /// What stands in the text for bytes that cannot be decoded.
 void append_undecodable(std::string& out, std::string_view bytes, const std::string& errors) {
   if (errors == "replace") {
@@ -143,6 +162,23 @@ Value decode_method(Runtime& runtime, const Value& self, Args& args) {
   return runtime.string(std::move(out));
 }
 
+Value from_hex(Runtime& runtime, const Value&, Args& args) {
+  const Bound bound(args, "fromhex", {"/string"}, 1);
+  std::string out;
+  int high = -1;
+  for (const char c : bound.text(0).text()) {
+    const size_t digit = std::string_view("0123456789abcdefABCDEF").find(c);
+    const bool blank = high < 0 && (c == ' ' || (c >= '\t' && c <= '\r'));
+    if (blank) continue;
+    if (digit == std::string_view::npos) raise_type("non-hexadecimal number found in fromhex() arg");
+    const int value = static_cast<int>(digit < 16 ? digit : digit - 6);
+    if (high >= 0) out += static_cast<char>(high * 16 + value);
+    high = high >= 0 ? -1 : value;
+  }
+  if (high >= 0) raise_type("non-hexadecimal number found in fromhex() arg");
+  return make_bytes(runtime, std::move(out));
+}
+
 Value hex_method(Runtime& runtime, const Value& self, Args& args) {
   const Bound bound(args, "hex", {"sep", "bytes_per_sep"}, 0);
   const std::string& bytes = self.as<Bytes>().bytes;
@@ -167,19 +203,82 @@ Value hex_method(Runtime& runtime, const Value& self, Args& args) {
   return runtime.string(std::move(out));
 }
 
+/// table: None or 256 bytes; `delete`: bytes that are left out.
+Value translate(Runtime& runtime, const Value& self, Args& args) {
+  const Bound bound(args, "translate", {"/table", "delete"}, 1);
+  std::string table, without;
+  if (!bound[0].is_none()) {
+    if (!bound[0].is(Type::kBytes)) raise_type("a bytes-like object is required, not '{}'", type_name(bound[0]));
+    table = bound[0].as<Bytes>().bytes;
+    if (table.size() != 256) raise_type("translation table must be 256 characters long");
+  }
+  if (bound.has(1)) {
+    if (!bound[1].is(Type::kBytes)) raise_type("a bytes-like object is required, not '{}'", type_name(bound[1]));
+    without = bound[1].as<Bytes>().bytes;
+  }
+  std::string out;
+  for (const char c : self.as<Bytes>().bytes) {
+    if (without.find(c) != std::string::npos) continue;
+    out += table.empty() ? c : table[static_cast<unsigned char>(c)];
+  }
+  return make_bytes(runtime, std::move(out));
+}
+
+Value make_table(Runtime& runtime, const Value&, Args& args) {
+  const Bound bound(args, "maketrans", {"/frm", "/to"}, 2);
+  if (!bound[0].is(Type::kBytes) || !bound[1].is(Type::kBytes)) raise_type("a bytes-like object is required");
+  const std::string &from = bound[0].as<Bytes>().bytes, &to = bound[1].as<Bytes>().bytes;
+  if (from.size() != to.size()) raise_type("maketrans arguments must have same length");
+  std::string table;
+  for (int byte = 0; byte < 256; ++byte) table += static_cast<char>(byte);
+  for (size_t i = 0; i < from.size(); ++i) table[static_cast<unsigned char>(from[i])] = to[i];
+  return make_bytes(runtime, std::move(table));
+}
+
+constexpr std::pair<std::string_view, Value (*)(Runtime&, const Value&, Args&)> kOwnMethods[] = {
+    {"decode", decode_method},
+    {"fromhex", from_hex},
+    {"hex", hex_method},
+    {"maketrans", make_table},
+    {"translate", translate}};
+
 Value bind_method(const Value& self, std::string_view name, Function::Body body) {
   return make_function(std::string(name), "builtin_function_or_method", std::move(body), self.depth() + 1);
 }
 
 }  // namespace
 
+Value encode_text(Runtime& runtime, const Value& text, Args& args) {
+  const Bound bound(args, "encode", {"encoding", "errors"}, 0);
+  const Encoding encoding = bound.has(0) ? find_encoding(bound.text(0).text()) : Encoding::kUtf8;
+  const std::string errors = bound.has(1) ? bound.text(1).text() : "strict";
+  const std::string& source = text.text();
+  runtime.budget.check_size(static_cast<int64_t>(source.size()) * (errors == "strict" ? 1 : 10));
+  runtime.budget.bytes(static_cast<int64_t>(source.size()) * 2);
+  std::string out;
+  for (size_t at = 0; at < source.size();) {
+    const CodePoint point = first_code_point(std::string_view(source).substr(at));
+    const bool surrogate = point.code >= 0xd800 && point.code <= 0xdfff;
+    const bool known = encoding == Encoding::kUtf8     ? !surrogate
+                       : encoding == Encoding::kLatin1 ? point.code < 0x100
+                                                       : point.code < 0x80;
+    if (!known) {
+      append_unencodable(out, point.code, errors);
+    } else if (encoding == Encoding::kUtf8) {
+      append_code_point(out, point.code);
+    } else {
+      out += static_cast<char>(static_cast<unsigned char>(point.code));
+    }
+    at += static_cast<size_t>(point.length);
+  }
+  return make_bytes(runtime, std::move(out));
+}
+
 Value bytes_method(Runtime& runtime, const Value& bytes, std::string_view name) {
   check_depth(runtime.budget, bytes.depth() + 1);
-  if (name == "decode") {
-    return bind_method(bytes, name, [bytes](Runtime& rt, Args& args) { return decode_method(rt, bytes, args); });
-  }
-  if (name == "hex") {
-    return bind_method(bytes, name, [bytes](Runtime& rt, Args& args) { return hex_method(rt, bytes, args); });
+  for (const auto& [own, method] : kOwnMethods) {
+    if (own != name) continue;
+    return bind_method(bytes, name, [bytes, run = method](Runtime& rt, Args& args) { return run(rt, bytes, args); });
   }
   if (!is_one_of(kTextMethods, name)) return {};
   return bind_method(bytes, name, [bytes, method = std::string(name)](Runtime& rt, Args& args) {

@@ -286,26 +286,6 @@ Value expand_tabs(Runtime& runtime, const Value& self, Args& args) {
   return like(runtime, self, std::move(out));
 }
 
-Value encode_method(Runtime& runtime, const Value& self, Args& args) {
-  const Bound bound(args, "encode", {"encoding", "errors"}, 0);
-  std::string encoding = bound.has(0) ? to_lower(bound.text(0).text()) : "utf-8";
-  std::replace(encoding.begin(), encoding.end(), '_', '-');
-  if (encoding == "ascii" || encoding == "us-ascii") {
-    if (!self.as<String>().ascii()) raise_type("'ascii' codec can't encode a character: ordinal not in range(128)");
-  } else if (encoding == "latin-1" || encoding == "latin1" || encoding == "iso-8859-1") {
-    std::string out;
-    for (const char32_t code : decode(self.text())) {
-      if (code > 0xff) raise_type("'latin-1' codec can't encode a character: ordinal not in range(256)");
-      out += static_cast<char>(static_cast<unsigned char>(code));
-    }
-    return make_object<Bytes>(Type::kBytes, &runtime.budget, std::move(out));
-  } else if (encoding != "utf-8" && encoding != "utf8") {
-    raise_type("unknown encoding: {}", printable(encoding));
-  }
-  if (has_surrogate(self.text())) raise_type("'utf-8' codec can't encode character: surrogates not allowed");
-  return make_object<Bytes>(Type::kBytes, &runtime.budget, self.text());
-}
-
 Value translate(Runtime& runtime, const Value& self, Args& args) {
   const Bound bound(args, "translate", {"/table"}, 1);
   std::string out;
@@ -376,7 +356,7 @@ const MethodEntry kMethods[] = {
     {"casefold", map_text<fold_case>},
     {"center", justify<Align::kCenter>},
     {"count", count_method},
-    {"encode", encode_method},
+    {"encode", encode_text},
     {"endswith", affix<true>},
     {"expandtabs", expand_tabs},
     {"find", find_method<false, false>},

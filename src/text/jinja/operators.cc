@@ -234,11 +234,19 @@ bool contains(Runtime& runtime, const Value& container, const Value& item) {
         return false;
       return (value - range.begin) % range.step == 0;
     }
-    case Type::kBytes:
+    case Type::kBytes: {
+      const std::string& bytes = container.as<Bytes>().bytes;
+      runtime.budget.bytes(static_cast<int64_t>(bytes.size()));
+      if (item.is(Type::kBytes)) return bytes.find(item.as<Bytes>().bytes) != std::string::npos;
+      const int64_t byte = index_value(item, "bytes");
+      if (byte < 0 || byte > 255) raise_type("byte must be in range(0, 256)");
+      return bytes.find(static_cast<char>(byte)) != std::string::npos;
+    }
     case Type::kUndefined:
     case Type::kIterator:
       break;
     default:
+      if (is_iterable(container)) break;  // a loop
       raise_type("argument of type '{}' is not iterable", type_name(container));
   }
   const std::shared_ptr<Iterator> iterator = make_iterator(runtime, container);

@@ -18,6 +18,7 @@ void Runtime::keep(std::shared_ptr<Cyclic> object) {
 std::string Namespace::repr(Runtime& runtime) const {
   if (printing_) return "<Namespace {...}>";
   printing_ = true;
+  const bool nested = std::exchange(runtime.cycles_possible, true);
   std::string out = "<Namespace {";
   for (size_t i = 0; i < attributes_.size(); ++i) {
     if (i > 0) out += ", ";
@@ -27,10 +28,12 @@ std::string Namespace::repr(Runtime& runtime) const {
       append_repr(runtime, attributes_[i].second, out);
     } catch (...) {
       printing_ = false;
+      runtime.cycles_possible = nested;
       throw;
     }
   }
   printing_ = false;
+  runtime.cycles_possible = nested;
   return out + "}>";
 }
 

@@ -34,7 +34,11 @@ class Runtime {
 
   Budget budget;
   bool autoescape = false;
-  std::optional<std::tm> now;  // for strftime_now; unset: the clock
+  /// The lists, tuples and dicts that are being printed, outermost first: one inside itself (which takes a namespace)
+  /// is printed as dots.
+  std::vector<const Object*> printing;
+  bool cycles_possible = false;  // a namespace is being printed
+  std::optional<std::tm> now;    // for strftime_now; unset: the clock
 
  private:
   std::vector<std::shared_ptr<Cyclic>> kept_;

@@ -1,5 +1,6 @@
 #include "text/jinja/text_form.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
@@ -140,7 +141,38 @@ std::string integer_text(const Value& integral) {
   return text;
 }
 
+namespace {
+
+bool is_container(const Value& value) {
+  return value.is(Type::kList) || value.is(Type::kTuple) || value.is(Type::kDict);
+}
+
+/// Enters a container into Runtime::printing while it is printed.
+class Printing {
+ public:
+  Printing(Runtime& runtime, const Value& value) : runtime_(runtime), entered_(is_container(value)) {
+    if (entered_) runtime.printing.push_back(value.object());
+  }
+  ~Printing() {
+    if (entered_) runtime_.printing.pop_back();
+  }
+  Printing(const Printing&) = delete;
+  Printing& operator=(const Printing&) = delete;
+
+ private:
+  Runtime& runtime_;
+  bool entered_;
+};
+
+}  // namespace
+
 void append_repr(Runtime& runtime, const Value& value, std::string& out) {
+  if (runtime.cycles_possible && is_container(value) &&
+      std::find(runtime.printing.begin(), runtime.printing.end(), value.object()) != runtime.printing.end()) {
+    out += value.is(Type::kList) ? "[...]" : value.is(Type::kTuple) ? "(...)" : "{...}";
+    return;
+  }
+  const Printing printing(runtime, value);
   const Budget::Nesting nesting(runtime.budget);
   runtime.budget.items(1);
   runtime.budget.check_size(static_cast<int64_t>(out.size()));

@@ -13,6 +13,8 @@ std::string repeat_text(Runtime& runtime, std::string_view unit, int64_t times);
 Value center_text(Runtime& runtime, const Value& text, int64_t width, std::string_view fill);
 /// str.replace; a marked text escapes what it takes in. limit < 0: all.
 Value replace_text(Runtime& runtime, const Value& text, const Value& from, const Value& to, int64_t limit);
+/// str.encode (methods_bytes.cc)
+Value encode_text(Runtime& runtime, const Value& text, Args& args);
 /// Whether the text has a character with the bits `wanted` and none with the bits `other`.
 bool has_case(std::string_view text, uint16_t wanted, uint16_t other);
 

@@ -5,6 +5,9 @@
 
 namespace duet::jinja {
 
+// Apart from src/text/unicode_tables.inc, because templates see the Unicode 14.0.0 of the reference's Python, with its
+// classes and case mappings, while tokenizers split by the categories of a newer Unicode.
+
 /// From `first` to the next run all characters have these properties (bits: see unicode.h).
 struct PropertyRun {
   uint32_t first;
