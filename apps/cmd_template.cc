@@ -1,17 +1,18 @@
-#include <fmt/core.h>
+#include <unistd.h>
 
 #include <filesystem>
-#include <iostream>
 #include <map>
 #include <optional>
 #include <string>
 
 #include "apps/command.h"
+#include "apps/jsonl.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "chat/chat_template.h"
 #include "formats/checkpoint.h"
 #include "hub/resolve.h"
+#include "terminal/output.h"
 #include "text/jinja/template_error.h"
 #include "text/tokenizer.h"
 
@@ -75,8 +76,9 @@ class TemplateSource {
   SpecialTokens model_tokens() const {
     try {
       return load_tokenizer(*checkpoint_)->special_token_strings();
-    } catch (const Error&) {
+    } catch (const Error& error) {
       // A template can be rendered without a tokenizer: the configuration alone names the strings, too.
+      if (error.code() != ErrorCode::kNotFound && error.code() != ErrorCode::kMissingKey) throw;
     }
     const auto path = checkpoint_->folder_file("tokenizer_config.json");
     if (!path) return {};
@@ -109,13 +111,17 @@ SpecialTokens tokens_of(const Json& tokens) {
     fail(ErrorCode::kBadValue, "special_tokens is of kind {}; an object is wanted", tokens.kind_name());
   SpecialTokens out;
   for (const auto& [name, value] : tokens.object()) {
-    if (value.is_string()) out.emplace_back(name, value.string());
+    if (value.is_null()) continue;  // undefined
+    if (!value.is_string()) {
+      fail(ErrorCode::kBadValue, "special_tokens: '{}' is of kind {}; a string is wanted", printable(name),
+           value.kind_name());
+    }
+    out.emplace_back(name, value.string());
   }
   return out;
 }
 
 RenderedText render_record(TemplateSource& source, const Json& record) {
-  if (!record.is_object()) fail(ErrorCode::kBadJson, "a record is of kind {}; an object is wanted", record.kind_name());
   const Json* own = member(record, "template");
   if (own != nullptr && !own->is_string())
     fail(ErrorCode::kBadValue, "template is of kind {}; a string is wanted", own->kind_name());
@@ -127,7 +133,9 @@ RenderedText render_record(TemplateSource& source, const Json& record) {
     return ChatTemplate::parse(own->string(), "template").render_context(variables, time_of(record));
   }
   TemplateInput input;
-  if (const Json* messages = record.find("messages")) input.messages = *messages;
+  const Json* messages = record.find("messages");
+  if (messages == nullptr) fail(ErrorCode::kMissingKey, "the record has neither 'messages' nor 'template'");
+  input.messages = *messages;
   if (const Json* tools = member(record, "tools")) input.tools = *tools;
   if (const Json* kwargs = member(record, "kwargs")) {
     if (!kwargs->is_object())
@@ -148,47 +156,24 @@ RenderedText render_record(TemplateSource& source, const Json& record) {
   return chosen.render(input);
 }
 
-void print_line(const std::string& line) {
-  const bool written =
-      std::fwrite(line.data(), 1, line.size(), stdout) == line.size() && std::fputc('\n', stdout) != EOF;
-  if (!written || std::fflush(stdout) != 0) fail(ErrorCode::kIoError, "standard output cannot be written");
-}
-
-std::string result_line(const RenderedText& rendered) {
-  std::string out = "{\"text\":" + json_quote(rendered.text);
+Json answer(const RenderedText& rendered) {
+  Json::Object out{{"text", Json(rendered.text)}};
   if (rendered.generation) {
-    out += ",\"generation\":[";
-    for (size_t i = 0; i < rendered.generation->size(); ++i) {
-      const auto& [begin, end] = (*rendered.generation)[i];
-      out += fmt::format("{}[{},{}]", i > 0 ? "," : "", begin, end);
-    }
-    out += "]";
+    Json::Array spans;
+    for (const auto& [begin, end] : *rendered.generation) spans.push_back(Json::Array{Json(begin), Json(end)});
+    out.emplace_back("generation", std::move(spans));
   }
-  return out + "}";
+  return out;
 }
 
-/// One output line for each input line; returns whether all went well.
-bool run_jsonl(TemplateSource& source) {
-  bool good = true;
-  for (std::string line; std::getline(std::cin, line);) {
-    std::string out;
-    try {
-      out = result_line(render_record(source, parse_json(line, "record", kRecordLimits)));
-    } catch (const TemplateError& error) {
-      good = false;
-      // A raised message is the template's own answer to its user; the file's name would only blur it.
-      const std::string text = error.kind() == TemplateErrorKind::kRaised ? error.detail() : error.message();
-      out = Json(Json::Object{{"error", Json(text)},
-                              {"error_kind", Json(template_error_kind_name(error.kind()))},
-                              {"code", Json(error_code_name(error.code()))}})
-                .dump();
-    } catch (const Error& error) {
-      good = false;
-      out = Json(Json::Object{{"error", Json(error.message())}, {"code", Json(error_code_name(error.code()))}}).dump();
-    }
-    print_line(out);
-  }
-  return good;
+Json failure(const Error& error) {
+  const auto* of_template = dynamic_cast<const TemplateError*>(&error);
+  if (of_template == nullptr) return jsonl_failure(error);
+  // A raised message is the template's own answer to its user; the file's name would only blur it.
+  const bool raised = of_template->kind() == TemplateErrorKind::kRaised;
+  return Json::Object{{"error", Json(raised ? of_template->detail() : error.message())},
+                      {"error_kind", Json(template_error_kind_name(of_template->kind()))},
+                      {"code", Json(error_code_name(error.code()))}};
 }
 
 void run_plain(TemplateSource& source, const TemplateOptions& options) {
@@ -211,7 +196,7 @@ void run_plain(TemplateSource& source, const TemplateOptions& options) {
   const bool with_tools = input.tools.is_array() && !input.tools.array().empty();
   const ChatTemplate& chosen = source.get(with_tools);
   input.special_tokens = source.special_tokens();
-  fmt::print("{}", chosen.render(input).text);
+  Output(STDOUT_FILENO).write_untrusted(chosen.render(input).text);
 }
 
 }  // namespace
@@ -222,10 +207,12 @@ void add_template_command(CLI::App& app, CommandState& state) {
   auto jsonl = std::make_shared<bool>(false);
   command
       ->add_option(
-          "MODEL", options->source,
-          "a catalogue name, a GGUF file, a model folder, a .jinja file, a tokenizer_config.json, or - with --jsonl")
-      ->required();
-  command->add_option("TEXT", options->text, "the message of a user");
+          "model", options->source,
+          "a name (duet list), a GGUF file, a Hugging Face folder, a .jinja file, a tokenizer_config.json, or -\n"
+          "where each record of --jsonl brings its own template")
+      ->required()
+      ->type_name("MODEL");
+  command->add_option("text", options->text, "the message of a user")->type_name("TEXT");
   command->add_option("--messages", options->messages_file,
                       "JSON file: a list of messages, or an object with messages and tools");
   command->add_option("--tools", options->tools_file, "JSON file: a list of tools");
@@ -243,7 +230,8 @@ void add_template_command(CLI::App& app, CommandState& state) {
     TemplateSource source(options->source);
     if (*jsonl) {
       if (!options->text.empty()) fail(ErrorCode::kUsageError, "--jsonl reads standard input; remove the text");
-      if (!run_jsonl(source)) state.exit_status = 1;
+      const auto render = [&](const Json& record) { return answer(render_record(source, record)); };
+      if (!answer_jsonl({render, failure, kRecordLimits})) state.exit_status = 1;
       return;
     }
     if (options->text.empty() && options->messages_file.empty()) {

@@ -3,10 +3,15 @@
 #include <unistd.h>
 
 #include <iostream>
+#include <string>
 
 #include "terminal/output.h"
 
 namespace duet {
+
+Json jsonl_failure(const Error& error) {
+  return Json::Object{{"error", Json(error.message())}, {"code", Json(error_code_name(error.code()))}};
+}
 
 bool answer_jsonl(const JsonlAnswers& answers) {
   const Output out(STDOUT_FILENO);

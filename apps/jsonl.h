@@ -1,19 +1,19 @@
 #pragma once
 
 #include <functional>
-#include <string>
 
 #include "base/error.h"
 #include "base/json.h"
 
 namespace duet {
 
+/// {"error","code"}: the line of a record that failed.
+Json jsonl_failure(const Error& error);
+
 /// What a command with --jsonl says of one record, and of one that failed.
 struct JsonlAnswers {
   std::function<Json(const Json& record)> answer;  // may throw Error
-  std::function<Json(const Error& error)> failure = [](const Error& error) {
-    return Json(Json::Object{{"error", Json(error.message())}, {"code", Json(error_code_name(error.code()))}});
-  };
+  std::function<Json(const Error& error)> failure = jsonl_failure;
   JsonLimits limits = {};  // of one record
 };
 

@@ -240,7 +240,20 @@ Json parse_json(std::string_view text, std::string_view name, const JsonLimits& 
 std::string json_quote(std::string_view text) {
   std::string out = "\"";
   const std::string valid = replace_invalid_utf8(text);
-  for (const char c : valid) {
+  for (size_t i = 0; i < valid.size(); ++i) {
+    const char c = valid[i];
+    // Legal as they are, but many readers of lines take them for line ends: NEL, LINE and PARAGRAPH SEPARATOR.
+    const std::string_view rest = std::string_view(valid).substr(i);
+    if (rest.starts_with("\xc2\x85")) {
+      out += "\\u0085";
+      i += 1;
+      continue;
+    }
+    if (rest.starts_with("\xe2\x80\xa8") || rest.starts_with("\xe2\x80\xa9")) {
+      out += rest.starts_with("\xe2\x80\xa8") ? "\\u2028" : "\\u2029";
+      i += 2;
+      continue;
+    }
     switch (c) {
       case '"':
         out += "\\\"";

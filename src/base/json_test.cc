@@ -34,5 +34,11 @@ TEST(Json, QuoteReplacesInvalidBytes) {
   EXPECT_EQ(json_quote("a\"\\\n\x01\xff"), "\"a\\\"\\\\\\n\\u0001\xef\xbf\xbd\"");
 }
 
+TEST(Json, QuoteEscapesWhatReadersOfLinesTakeForLineEnds) {
+  const std::string separators = "a\xc2\x85\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xaa";
+  EXPECT_EQ(json_quote(separators), "\"a\\u0085\\u2028\\u2029\xe2\x80\xaa\"");
+  EXPECT_EQ(parse_json(json_quote(separators), "t").string(), separators);
+}
+
 }  // namespace
 }  // namespace duet
