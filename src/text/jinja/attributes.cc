@@ -157,7 +157,8 @@ Value python_item(Runtime& runtime, const Value& value, const Value& key) {
       const Value* found = nullptr;
       try {
         found = value.as<Dict>().find(key);
-      } catch (const TemplateError&) {  // a tuple with a list inside cannot be hashed
+      } catch (const TemplateError& error) {  // a tuple with a list inside cannot be hashed
+        if (error.kind() == TemplateErrorKind::kLimit) throw;
         return {};
       }
       return found == nullptr ? Value() : *found;

@@ -97,7 +97,8 @@ bool is_space(std::u32string_view text) {
 size_t long_word_cut(std::u32string_view word, size_t space_left, const WrapOptions& options) {
   if (!options.break_on_hyphens || space_left == 0) return space_left;
   const size_t hyphen = word.substr(0, space_left).rfind('-');
-  if (hyphen == std::u32string_view::npos || word.find_first_not_of('-') >= hyphen) return space_left;
+  if (hyphen == std::u32string_view::npos || word.substr(0, hyphen).find_first_not_of('-') == std::u32string_view::npos)
+    return space_left;
   return hyphen + 1;
 }
 

@@ -80,7 +80,7 @@ std::string unescape(std::string_view text) {
           continue;
         }
       }
-      const size_t end = text.find(';');
+      const size_t end = text.substr(0, 13).find(';');  // no name is longer
       const auto entity = end > 12 ? std::end(kEntities)
                                    : std::find_if(std::begin(kEntities), std::end(kEntities), [&](const Entity& item) {
                                        return item.name == text.substr(1, end - 1);

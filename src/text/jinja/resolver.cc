@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 
 #include "text/jinja/interpreter.h"
 
@@ -339,12 +340,9 @@ void Resolver::expression(Expr* expr, const Frame& frame) {
   for (ExprPtr& item : expr->items) expression(item.get(), soft);
   if (expr->arguments == nullptr) return;
   for (ExprPtr& item : expr->arguments->positional) expression(item.get(), soft);
-  for (size_t i = 0; i < expr->arguments->keyword.size(); ++i) {
-    auto& [name, value] = expr->arguments->keyword[i];
-    for (size_t k = 0; k < i; ++k) {
-      if (expr->arguments->keyword[k].first == name)
-        raise_type("line {}: keyword argument repeated: {}", expr->line, name);
-    }
+  std::set<std::string_view> names;
+  for (auto& [name, value] : expr->arguments->keyword) {
+    if (!names.insert(name).second) raise_type("line {}: keyword argument repeated: {}", expr->line, name);
     expression(value.get(), soft);
   }
   expression(expr->arguments->more_positional.get(), soft);

@@ -105,16 +105,14 @@ bool is_web_address(std::string_view text) {
 }
 
 bool is_mail_address(std::string_view text) {
-  for (size_t at = text.rfind('@'); at != npos && at > 0; at = text.rfind('@', at - 1)) {
-    const std::u32string host = decode(text.substr(at + 1));
-    const size_t dot = host.rfind(U'.');
-    const bool shape = dot != std::u32string::npos && dot > 0 && dot + 1 < host.size() && is_word(host[0]);
-    if (shape && std::all_of(host.begin(), host.end(), [](char32_t c) { return is_word(c) || c == '.' || c == '-'; }) &&
-        std::all_of(host.begin() + static_cast<int64_t>(dot) + 1, host.end(), is_word)) {
-      return true;
-    }
-  }
-  return false;
+  const size_t at = text.rfind('@');  // no other, for a host holds none
+  if (at == npos || at == 0) return false;
+  const std::u32string host = decode(text.substr(at + 1));
+  const size_t dot = host.rfind(U'.');
+  const bool shape = dot != std::u32string::npos && dot > 0 && dot + 1 < host.size() && is_word(host[0]);
+  return shape &&
+         std::all_of(host.begin(), host.end(), [](char32_t c) { return is_word(c) || c == '.' || c == '-'; }) &&
+         std::all_of(host.begin() + static_cast<int64_t>(dot) + 1, host.end(), is_word);
 }
 
 constexpr std::array<std::string_view, 6> kTails{"&gt;", ")", ">", ".", ",", "\n"};
@@ -148,11 +146,10 @@ std::string link_word(std::string_view word, const UrlizeOptions& options) {
   for (const auto& [open, close] : kPairs) {
     const int64_t opened = count(middle, open);
     if (opened <= count(middle, close)) continue;
-    for (int64_t i = std::min(opened, count(tail, close)); i > 0; --i) {
-      const size_t end = tail.find(close) + close.size();
-      middle += tail.substr(0, end);
-      tail.erase(0, end);
-    }
+    size_t taken = 0;
+    for (int64_t i = std::min(opened, count(tail, close)); i > 0; --i) taken = tail.find(close, taken) + close.size();
+    middle += tail.substr(0, taken);
+    tail.erase(0, taken);
   }
   const std::string attributes = (options.rel.empty() ? "" : " rel=\"" + escape_html_text(options.rel) + "\"") +
                                  (options.target.empty() ? "" : " target=\"" + escape_html_text(options.target) + "\"");

@@ -251,7 +251,12 @@ size_t hash_double(double v) {
 
 }  // namespace
 
-size_t hash_value(const Value& value) {
+namespace {
+
+/// Tuples may share their parts, so that a small one stands for a tree of any size: `nodes` bounds that.
+size_t hash_counted(const Value& value, int64_t& nodes) {
+  constexpr int64_t kMaxNodes = 100'000;
+  if (++nodes > kMaxNodes) raise_limit("a key has more than {} parts", kMaxNodes);
   switch (value.type()) {
     case Type::kBool:
     case Type::kInt: {
@@ -272,7 +277,7 @@ size_t hash_value(const Value& value) {
       return std::hash<std::string_view>()(value.as<Bytes>().bytes);
     case Type::kTuple: {
       size_t hash = 7;
-      for (const Value& item : value.items()) hash = mix(hash, hash_value(item));
+      for (const Value& item : value.items()) hash = mix(hash, hash_counted(item, nodes));
       return hash;
     }
     case Type::kList:
@@ -292,6 +297,13 @@ size_t hash_value(const Value& value) {
       return std::hash<const void*>()(value.object());
   }
   return 0;
+}
+
+}  // namespace
+
+size_t hash_value(const Value& value) {
+  int64_t nodes = 0;
+  return hash_counted(value, nodes);
 }
 
 bool identical(const Value& a, const Value& b) {
