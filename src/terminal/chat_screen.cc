@@ -117,7 +117,7 @@ bool ChatScreen::handle(const ChatEntry& entry) {
   }
   if (entry.source.empty()) return true;
   conversation_.add_user(entry.text);
-  answer();
+  answer(options_.sampling);
   return true;
 }
 
@@ -154,13 +154,13 @@ bool ChatScreen::obey(const ChatEntry& entry) {
   return true;
 }
 
-void ChatScreen::answer() {
+void ChatScreen::answer(const SamplingParams& sampling) {
   take_interrupt();  // one that came before the answer is not meant for it
   GenerateRequest request;
   Answer shown(*this);
   try {
     request.prompt = session_.chat_prompt(conversation_.messages());
-    request.sampling = options_.sampling;
+    request.sampling = sampling;
     request.sampling.seed += answers_++;  // so that /regen says something else
     request.max_new_tokens = options_.max_new_tokens;
     request.stop_strings = options_.stop_strings;
@@ -200,7 +200,7 @@ void ChatScreen::regenerate() {
     throw Error(ErrorCode::kUsageError, "there is no message to answer once more");
   }
   const size_t question = conversation_.messages().size();
-  answer();
+  answer(options_.retry_sampling);
   if (conversation_.messages().size() < question)
     conversation_ = std::move(before);  // no new answer: the old one stays
 }

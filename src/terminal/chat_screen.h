@@ -14,6 +14,7 @@ namespace duet {
 
 struct ChatScreenOptions {
   SamplingParams sampling;
+  SamplingParams retry_sampling;  // for /regen
   int64_t max_new_tokens = 0;
   std::vector<std::string> stop_strings;
   std::string system;
@@ -34,7 +35,7 @@ class ChatScreen {
   class Answer;
   bool handle(const ChatEntry& entry);
   bool obey(const ChatEntry& entry);
-  void answer();
+  void answer(const SamplingParams& sampling);
   void regenerate();
   void show_system() const;
   void save(const std::string& name);
