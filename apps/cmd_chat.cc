@@ -13,7 +13,8 @@ namespace duet {
 namespace {
 
 /// Where a model's makers say nothing. The likeliest token, because small models know little beyond it (SmolLM2-135M
-/// gives "The" 15 % and "L" 14 % as the first token on France's capital); the penalty ends the loops that this leads to.
+/// gives "The" 15 % and "L" 14 % as the first token on France's capital); the penalty ends the loops that this leads
+/// to.
 constexpr SamplingParams kDefaultSampling{.temperature = 0.0f, .repetition_penalty = 1.05f};
 /// For /regen there: another answer is what it is for.
 constexpr SamplingParams kRetrySampling{

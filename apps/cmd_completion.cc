@@ -123,12 +123,13 @@ std::string script(const std::string& shell) {
 
 }  // namespace
 
-void add_completion_command(CLI::App& app, CommandState&) {
+void add_completion_command(CLI::App& app, CommandState& state) {
   CLI::App* command = app.add_subcommand("completion", "print the completion script of a shell");
   const auto words = std::make_shared<std::vector<std::string>>();
   const auto complete = std::make_shared<bool>(false);
   command->add_option("shell", *words, "bash, zsh or fish")->type_name("SHELL")->required();
   command->add_flag("--words", *complete, "")->group("");  // what the scripts call
+  command->add_flag("--json", state.json_errors, "print errors as JSON");
   command->footer(
       "The script completes commands, options and the names of models; put it where your shell looks for it.\n\n"
       "Examples:\n"

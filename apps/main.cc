@@ -1,12 +1,16 @@
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <new>
+#include <string>
+#include <vector>
 
 #include "apps/command.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "hub/resolve.h"
 
 namespace {
 
@@ -20,6 +24,18 @@ void print_error(const duet::Error& error, bool json) {
   }
   fmt::print(stderr, "duet: error: {} [{}]\n", error.message(), duet::error_code_name(error.code()));
   if (!error.hint().empty()) fmt::print(stderr, "hint: {}\n", error.hint());
+}
+
+/// What is wrong with the command line; the library's own words do not name an unknown command.
+std::string usage_message(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
+  const std::string word = argc > 1 ? argv[1] : "";
+  if (word.empty() || word.starts_with('-')) return error.what();
+  std::vector<std::string> commands;
+  for (const CLI::App* command : app.get_subcommands({})) commands.push_back(command->get_name());
+  if (std::find(commands.begin(), commands.end(), word) != commands.end()) return error.what();
+  const std::string near = duet::nearest_name(word, commands);
+  return fmt::format("there is no command '{}'{}", duet::printable(word),
+                     near.empty() ? "" : fmt::format("; did you mean '{}'?", near));
 }
 
 /// --json before parsing has succeeded: a usage error must be JSON as well.
@@ -51,7 +67,8 @@ int main(int argc, char** argv) {
     return state.exit_status;
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    print_error(duet::Error(duet::ErrorCode::kUsageError, error.what(), "duet --help lists the commands and options"),
+    print_error(duet::Error(duet::ErrorCode::kUsageError, usage_message(app, error, argc, argv),
+                            "duet --help lists the commands and options"),
                 json);
     return 2;
   } catch (const duet::Error& error) {

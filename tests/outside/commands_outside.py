@@ -127,12 +127,31 @@ def check_logits(commands, golden):
     print("logits: output, rows, errors, full disk and Ctrl-C are right")
 
 
+def check_completion(commands):
+    def words(*typed):
+        return commands.run("completion", "--words", "--", *typed)[0].split()
+
+    assert words("in") == ["inspect"] and set(words("")) > {"chat", "run", "pull"}, words("")
+    assert "--temperature" in words("run", "--te") and words("logits", "--backend", "") == []
+    assert "smollm2-135m" in words("run", "") and words("run", "smollm2-135m", "") == []
+    for shell in ("bash", "zsh", "fish"):
+        script, _ = commands.run("completion", shell)
+        assert os.path.realpath(commands.duet) in script, script
+    script, _ = commands.run("completion", "bash")
+    typed = f"{script}\nCOMP_WORDS=(duet run smoll) COMP_CWORD=2; _duet; echo \"${{COMPREPLY[*]}}\""
+    done = subprocess.run(["bash", "-c", typed], capture_output=True, timeout=60, check=True)
+    assert done.stdout == b"smollm2-135m\n", done
+    commands.fails("usage_error", "completion", "tcsh", status=2, words=["tcsh", "bash"])
+    print("completion: commands, options and models are right")
+
+
 def check_errors_without_model(commands, golden):
     bare = os.path.join(golden, "gguf", "llama32-tied.bf16.gguf")
     commands.fails("not_found", "run", bare, "x", words=["llama32-tied.bf16.gguf"])
     commands.fails("not_found", "run", "smollm3-135m", "x", words=["smollm2-135m"])
     commands.fails("not_found", "run", commands.path("absent.gguf"), "x", words=["absent.gguf"])
     commands.fails("usage_error", "run", status=2, words=["model"])
+    commands.fails("usage_error", "inspekt", status=2, words=["inspekt", "'inspect'"])
     commands.fails("usage_error", "run", bare, "x", "--temperature", "nan", status=2, words=["nan"])
     commands.fails("usage_error", "run", bare, "x", "--top-p", "0", status=2, words=["above 0"])
     commands.fails("usage_error", "run", bare, "x", "--raw", "--system", "y", status=2, words=["--system"])
@@ -214,6 +233,7 @@ def main():
         commands = Commands(duet, folder)
         if not model:
             check_errors_without_model(commands, golden)
+            check_completion(commands)
             check_logits(commands, golden)
             return 0
         probe = subprocess.run([duet, "run", model[0], "--json", "-n", "1", "x"], stdin=subprocess.DEVNULL, capture_output=True,
