@@ -21,7 +21,7 @@ bool answer_jsonl(const JsonlAnswers& answers) {
     try {
       const Json record = parse_json(line, "the record", answers.limits);
       if (!record.is_object()) {
-        fail(ErrorCode::kBadType, "the record is of kind {}, wanted object", record.kind_name());
+        fail(ErrorCode::kBadJson, "the record is of kind {}, wanted object", record.kind_name());
       }
       result = answers.answer(record);
     } catch (const Error& error) {
