@@ -51,6 +51,7 @@ void Interpreter::leave(const Scope& scope, Activation& frame) {
 
 std::string Interpreter::render(std::unordered_map<std::string, Value> variables) {
   auto context = std::make_shared<Context>();
+  runtime_.keep(context);
   context->given = std::move(variables);
   const Frame frame = std::make_shared<Activation>(program_.function, nullptr, context);
   keep(frame);
@@ -418,13 +419,14 @@ void Interpreter::print_block(const Stmt& statement, const Frame& frame, Sink& s
   std::shared_ptr<Context> context = frame->context;
   if (statement.scoped) {
     auto derived = std::make_shared<Context>();
+    runtime_.keep(derived);
     derived->given = context->given;
     for (const auto& [name, value] : context->set) derived->given[name] = value;
     for (size_t i = 0; i < statement.names.size(); ++i) {
       const Value& value = frame->at(statement.variables[i]);
       if (!value.is_missing()) derived->given[statement.names[i]] = value;
     }
-    runtime_.budget.items(static_cast<int64_t>(derived->given.size()));
+    runtime_.budget.items(static_cast<int64_t>(derived->given.size()) * 4);  // kept until the end
     context = std::move(derived);
   }
   print_block_body(statement, context, sink);

@@ -15,10 +15,14 @@ namespace duet::jinja {
 class Interpreter;
 
 /// Variables by name: what the template was given, and over it what its top level has set.
-struct Context {
+struct Context final : Runtime::Cyclic {
   std::unordered_map<std::string, Value> given;
   std::unordered_map<std::string, Value> set;
   Value find(const std::string& name) const;  // missing if absent
+  void clear() override {                     // a macro in it keeps the activation that keeps it
+    given.clear();
+    set.clear();
+  }
 };
 
 /// The slots of one running function. Functions defined inside keep it alive and see its current values.
