@@ -133,9 +133,6 @@ RenderedText render_record(TemplateSource& source, const Json& record) {
     return ChatTemplate::parse(own->string(), "template").render_context(variables, time_of(record));
   }
   TemplateInput input;
-  const Json* messages = record.find("messages");
-  if (messages == nullptr) fail(ErrorCode::kMissingKey, "the record has neither 'messages' nor 'template'");
-  input.messages = *messages;
   if (const Json* tools = member(record, "tools")) input.tools = *tools;
   if (const Json* kwargs = member(record, "kwargs")) {
     if (!kwargs->is_object())
@@ -151,6 +148,9 @@ RenderedText render_record(TemplateSource& source, const Json& record) {
   const std::optional<ChatTemplate> parsed =
       own != nullptr ? std::optional(ChatTemplate::parse(own->string(), "template")) : std::nullopt;
   const ChatTemplate& chosen = parsed ? *parsed : source.get(with_tools);
+  const Json* messages = record.find("messages");  // a fault of the template is said before one of the record
+  if (messages == nullptr) fail(ErrorCode::kMissingKey, "the record has neither 'messages' nor 'template'");
+  input.messages = *messages;
   const Json* tokens = member(record, "special_tokens");
   input.special_tokens = tokens != nullptr ? tokens_of(*tokens) : source.special_tokens();
   return chosen.render(input);
