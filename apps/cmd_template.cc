@@ -144,10 +144,9 @@ RenderedText render_record(TemplateSource& source, const Json& record) {
     input.kwargs.object().emplace_back("add_generation_prompt", *prompt);
   }
   input.now = time_of(record);
-  const bool with_tools = input.tools.is_array() && !input.tools.array().empty();
   const std::optional<ChatTemplate> parsed =
       own != nullptr ? std::optional(ChatTemplate::parse(own->string(), "template")) : std::nullopt;
-  const ChatTemplate& chosen = parsed ? *parsed : source.get(with_tools);
+  const ChatTemplate& chosen = parsed ? *parsed : source.get(input.has_tools());
   const Json* messages = record.find("messages");  // a fault of the template is said before one of the record
   if (messages == nullptr) fail(ErrorCode::kMissingKey, "the record has neither 'messages' nor 'template'");
   input.messages = *messages;
@@ -193,8 +192,7 @@ void run_plain(TemplateSource& source, const TemplateOptions& options) {
   if (!options.tools_file.empty())
     input.tools = parse_json(read_text_file(options.tools_file, kMaxMessagesBytes), options.tools_file, kRecordLimits);
   input.kwargs.object().emplace_back("add_generation_prompt", Json(options.generation_prompt));
-  const bool with_tools = input.tools.is_array() && !input.tools.array().empty();
-  const ChatTemplate& chosen = source.get(with_tools);
+  const ChatTemplate& chosen = source.get(input.has_tools());
   input.special_tokens = source.special_tokens();
   Output(STDOUT_FILENO).write_untrusted(chosen.render(input).text);
 }

@@ -8,7 +8,7 @@
 #include "base/utf8.h"
 #include "formats/checkpoint.h"
 #include "text/jinja/template.h"
-#include "text/jinja/unicode.h"
+#include "text/jinja/text_search.h"
 
 namespace duet {
 
@@ -96,16 +96,6 @@ bool python_truth(const Json& value) {
   return true;
 }
 
-/// str.rstrip()
-void strip_end(std::string& text) {
-  while (!text.empty()) {
-    size_t start = text.size() - 1;
-    while (start > 0 && (static_cast<unsigned char>(text[start]) & 0xc0) == 0x80) --start;
-    if (!jinja::has(jinja::first_code_point(std::string_view(text).substr(start)).code, jinja::kSpace)) return;
-    text.resize(start);
-  }
-}
-
 /// Puts the tag behind the text that the model is to go on with.
 void add_continue_tag(Json& messages, const Json& wanted) {
   if (!messages.is_array() || messages.array().empty()) raise_type("continue_final_message: there is no message");
@@ -141,7 +131,7 @@ void cut_continue_tag(std::string& text) {
   }
   const bool whole = std::string_view(text).substr(tag).starts_with(kContinueTag);
   text.resize(tag);
-  if (!whole) strip_end(text);  // the template strips its messages: so is what is continued
+  if (!whole) text.resize(jinja::strip_end(text).size());  // the template strips its messages: so is what is continued
 }
 
 [[noreturn]] void rethrow_with_name(const TemplateError& error, const std::string& name) {

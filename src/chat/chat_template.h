@@ -17,6 +17,9 @@ class Checkpoint;
 
 /// What a template is rendered with (golden/templates/README.md, "How a template is called").
 struct TemplateInput {
+  /// Which of a model's named templates is meant: see ChatTemplate::load.
+  bool has_tools() const { return tools.is_array() && !tools.array().empty(); }
+
   Json messages = Json::Array{};
   Json tools;                      // array or null
   Json kwargs = Json::Object{};    // add_generation_prompt, enable_thinking, continue_final_message, ...

@@ -3,6 +3,7 @@
 #include "base/utf8.h"
 #include "text/jinja/attributes.h"
 #include "text/jinja/iterators.h"
+#include "text/jinja/methods.h"
 #include "text/jinja/signature.h"
 #include "text/jinja/text_methods.h"
 #include "text/jinja/unicode.h"
@@ -235,16 +236,11 @@ Value make_table(Runtime& runtime, const Value&, Args& args) {
   return make_bytes(runtime, std::move(table));
 }
 
-constexpr std::pair<std::string_view, Value (*)(Runtime&, const Value&, Args&)> kOwnMethods[] = {
-    {"decode", decode_method},
-    {"fromhex", from_hex},
-    {"hex", hex_method},
-    {"maketrans", make_table},
-    {"translate", translate}};
-
-Value bind_method(const Value& self, std::string_view name, Function::Body body) {
-  return make_function(std::string(name), "builtin_function_or_method", std::move(body), self.depth() + 1);
-}
+constexpr MethodEntry kOwnMethods[] = {{"decode", decode_method},
+                                       {"fromhex", from_hex},
+                                       {"hex", hex_method},
+                                       {"maketrans", make_table},
+                                       {"translate", translate}};
 
 }  // namespace
 
@@ -275,13 +271,10 @@ Value encode_text(Runtime& runtime, const Value& text, Args& args) {
 }
 
 Value bytes_method(Runtime& runtime, const Value& bytes, std::string_view name) {
-  check_depth(runtime.budget, bytes.depth() + 1);
-  for (const auto& [own, method] : kOwnMethods) {
-    if (own != name) continue;
-    return bind_method(bytes, name, [bytes, run = method](Runtime& rt, Args& args) { return run(rt, bytes, args); });
-  }
+  Value own = bound_method(runtime, bytes, name, kOwnMethods);
+  if (!own.is_missing()) return own;
   if (!is_one_of(kTextMethods, name)) return {};
-  return bind_method(bytes, name, [bytes, method = std::string(name)](Runtime& rt, Args& args) {
+  return bind_method(runtime, bytes, name, [bytes, method = std::string(name)](Runtime& rt, Args& args) {
     return call_text_method(rt, bytes, method, args);
   });
 }

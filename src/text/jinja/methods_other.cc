@@ -2,6 +2,7 @@
 
 #include "text/jinja/attributes.h"
 #include "text/jinja/iterators.h"
+#include "text/jinja/methods.h"
 #include "text/jinja/numbers.h"
 #include "text/jinja/operators.h"
 #include "text/jinja/signature.h"
@@ -9,29 +10,6 @@
 
 namespace duet::jinja {
 namespace {
-
-using Method = Value (*)(Runtime&, const Value&, Args&);
-
-struct MethodEntry {
-  std::string_view name;
-  Method method;
-};
-
-Value bind(Runtime& runtime, const Value& self, const MethodEntry& entry) {
-  check_depth(runtime.budget, self.depth() + 1);
-  const Method method = entry.method;
-  return make_function(
-      std::string(entry.name), "builtin_function_or_method",
-      [self, method](Runtime& rt, Args& args) { return method(rt, self, args); }, self.depth() + 1);
-}
-
-template <size_t N>
-Value find_method(Runtime& runtime, const Value& self, std::string_view name, const MethodEntry (&entries)[N]) {
-  for (const MethodEntry& entry : entries) {
-    if (entry.name == name) return bind(runtime, self, entry);
-  }
-  return {};
-}
 
 const Value& none_value() {
   static const Value kNone = Value::none();
@@ -186,10 +164,10 @@ Value number_attribute(Runtime& runtime, const Value& value, std::string_view na
   if (name == "real" || (integral && name == "numerator")) return plus(runtime, value);
   if (name == "imag") return integral ? Value::integer(0) : Value::real(0);
   if (integral && name == "denominator") return Value::integer(1);
-  Value method = find_method(runtime, value, name, kNumberMethods);
+  Value method = bound_method(runtime, value, name, kNumberMethods);
   if (!method.is_missing()) return method;
-  return integral ? find_method(runtime, value, name, kIntegerMethods)
-                  : find_method(runtime, value, name, kFloatMethods);
+  return integral ? bound_method(runtime, value, name, kIntegerMethods)
+                  : bound_method(runtime, value, name, kFloatMethods);
 }
 
 }  // namespace
@@ -205,22 +183,22 @@ Value dict_from_keys(Runtime& runtime, Args& args) {
 Value other_method(Runtime& runtime, const Value& value, std::string_view name) {
   switch (value.type()) {
     case Type::kDict:
-      return find_method(runtime, value, name, kDictMethods);
+      return bound_method(runtime, value, name, kDictMethods);
     case Type::kDictView:
       return name == "mapping" ? value.as<DictView>().dict : Value();
     case Type::kRange:
       if (name == "start") return Value::integer(value.as<Range>().begin);
       if (name == "stop") return Value::integer(value.as<Range>().end);
       if (name == "step") return Value::integer(value.as<Range>().step);
-      return find_method(runtime, value, name, kSequenceMethods);
+      return bound_method(runtime, value, name, kSequenceMethods);
     case Type::kList: {
-      Value method = find_method(runtime, value, name, kListMethods);
-      return method.is_missing() ? find_method(runtime, value, name, kSequenceMethods) : method;
+      Value method = bound_method(runtime, value, name, kListMethods);
+      return method.is_missing() ? bound_method(runtime, value, name, kSequenceMethods) : method;
     }
     case Type::kTuple:
       if (value.as<Sequence>().group && name == "grouper") return value.items()[0];
       if (value.as<Sequence>().group && name == "list") return value.items()[1];
-      return find_method(runtime, value, name, kSequenceMethods);
+      return bound_method(runtime, value, name, kSequenceMethods);
     case Type::kBool:
     case Type::kInt:
     case Type::kBigInt:

@@ -2,6 +2,7 @@
 
 #include "text/jinja/attributes.h"
 #include "text/jinja/iterators.h"
+#include "text/jinja/methods.h"
 #include "text/jinja/operators.h"
 #include "text/jinja/signature.h"
 #include "text/jinja/str_format.h"
@@ -12,13 +13,6 @@
 
 namespace duet::jinja {
 namespace {
-
-using Method = Value (*)(Runtime&, const Value&, Args&);
-
-struct MethodEntry {
-  std::string_view name;
-  Method method;
-};
 
 /// A text like `self`: marked if that is.
 Value like(Runtime& runtime, const Value& self, std::string text) {
@@ -448,15 +442,7 @@ Value text_method(Runtime& runtime, const Value& text, std::string_view name) {
   if (text.is_markup()) {
     if (Value method = markup_method(runtime, text, name); !method.is_missing()) return method;
   }
-  for (const MethodEntry& entry : kMethods) {
-    if (entry.name != name) continue;
-    check_depth(runtime.budget, 1);
-    const Method method = entry.method;
-    return make_function(
-        std::string(name), "builtin_function_or_method",
-        [text, method](Runtime& rt, Args& args) { return method(rt, text, args); }, 1);
-  }
-  return {};
+  return bound_method(runtime, text, name, kMethods);
 }
 
 }  // namespace duet::jinja
