@@ -46,6 +46,8 @@ class RunPrinter {
  public:
   RunPrinter(bool json, uint64_t seed) : json_(json), seed_(seed) {}
 
+  void operator()(const TurnsDropped&) {}
+  void operator()(const Logprobs&) {}
   void operator()(const PromptProgress& progress) {
     if (!json_) return;
     print({{"event", "prompt"}, {"done_tokens", progress.done_tokens}, {"total_tokens", progress.total_tokens}});

@@ -105,7 +105,9 @@ void Conversation::set_system(std::string text) {
 
 void Conversation::add_user(std::string text) { messages_.push_back({std::string(kUser), std::move(text)}); }
 
-void Conversation::add_assistant(std::string text) { messages_.push_back({std::string(kAssistant), std::move(text)}); }
+void Conversation::add_assistant(std::string text, std::string reasoning) {
+  messages_.push_back({std::string(kAssistant), std::move(text), std::move(reasoning)});
+}
 
 void Conversation::clear() {
   std::erase_if(messages_, [](const Message& message) { return message.role != kSystem; });

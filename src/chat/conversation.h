@@ -16,6 +16,7 @@ class Tokenizer;
 struct Message {
   std::string role;
   std::string content;
+  std::string reasoning;  // of an assistant: what it thought before the answer; the template decides what is kept of it
   bool operator==(const Message&) const = default;
 };
 
@@ -26,13 +27,13 @@ class Conversation {
   /// Sets, replaces or (empty text) removes the system message.
   void set_system(std::string text);
   void add_user(std::string text);
-  void add_assistant(std::string text);
+  void add_assistant(std::string text, std::string reasoning = {});
   /// Forgets all but the system message.
   void clear();
   /// Removes the last message if it has this role.
   bool drop_last(std::string_view role);
 
-  /// {"messages": [{"role", "content"}, ...]}
+  /// {"messages": [{"role", "content", "reasoning_content"?}, ...]}
   Json to_json() const;
   /// What to_json() wrote, or the array alone. `name` is the file's name for messages.
   /// Throws bad_type, missing_key, bad_value (role unknown or out of place, content not UTF-8).

@@ -39,11 +39,14 @@ struct GenerateRequest {
   int64_t max_new_tokens = 0;  // 0 = up to the end of the context
   std::vector<TokenId> stop_ids;
   std::vector<std::string> stop_strings;
+  int32_t choices = 1;    // answers to the prompt, each with events of its own
+  int64_t logprobs = -1;  // as in Request
 };
 
-/// Runs one request to its end and tells `sink` everything that happens; the last event is Finished or Failed. What the
-/// request itself does wrong (ids, sizes, stop strings, arithmetic) is a Failed event; what `sink` throws ends the
-/// request and is thrown on. Once `cancel` is true the answer ends within one step, with FinishReason::kCancelled.
+/// Runs one request to its end and tells `sink` everything that happens; the last event is the last answer's Finished,
+/// or Failed. What the request itself does wrong (ids, sizes, stop strings, arithmetic) is a Failed event; what `sink`
+/// throws ends the request and is thrown on. Once `cancel` is true the answer ends within one step, with
+/// FinishReason::kCancelled.
 void generate(Engine& engine, const Tokenizer& tokenizer, const GenerateRequest& request,
               const std::atomic<bool>& cancel, const EventSink& sink);
 

@@ -17,6 +17,8 @@ struct Record {
   std::optional<Error> error;
   int last_events = 0;
 
+  void operator()(const TurnsDropped&) {}
+  void operator()(const Logprobs&) {}
   void operator()(const PromptProgress& event) { progress.push_back(event); }
   void operator()(const TextDelta& delta) {
     EXPECT_FALSE(delta.text.empty());

@@ -36,6 +36,21 @@ std::vector<TokenId> Session::raw_prompt(std::string_view text) {
   return model_.tokenizer().encode(text, {.parse_special = true, .add_special = true});
 }
 
+bool Session::can_think() {
+  return false;  // TODO(conversation): until the reasoning parser is here
+}
+
+void Session::chat(const std::vector<Message>& messages, const ChatOptions&, GenerateRequest request,
+                   const std::atomic<bool>& cancel, const EventSink& sink) {
+  try {
+    request.prompt = chat_prompt(messages);
+  } catch (const Error& error) {
+    sink(Failed{error});
+    return;
+  }
+  generate(std::move(request), cancel, sink);
+}
+
 void Session::generate(GenerateRequest request, const std::atomic<bool>& cancel, const EventSink& sink) {
   if (request.stop_ids.empty()) request.stop_ids = model_.end_ids();
   duet::generate(*engine_, model_.tokenizer(), request, cancel, sink);

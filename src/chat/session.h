@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,18 @@ struct SessionOptions {
   int64_t context_tokens = 0;  // 0 = the model's own; at most that
 };
 
+/// How a conversation is put to the model.
+struct ChatOptions {
+  /// Whether the model thinks before it answers; std::nullopt: as its template has it. A model without thought tags
+  /// takes no value: unsupported_feature.
+  std::optional<bool> think;
+  /// The most tokens a thought may have; then it is closed and the answer begins. std::nullopt: no limit.
+  std::optional<int64_t> thought_tokens;
+  /// A conversation that does not fit the context loses its oldest turns, and the reader is told (TurnsDropped);
+  /// otherwise it is context_overflow.
+  bool drop_oldest = false;
+};
+
 /// A model, ready to answer. Text in, events out. Used by one thread.
 class Session {
  public:
@@ -40,6 +53,14 @@ class Session {
   std::vector<TokenId> chat_prompt(const std::vector<Message>& messages);
   /// Ids of a text as it is: special tokens in it are recognised, BOS is added where the model asks for it.
   std::vector<TokenId> raw_prompt(std::string_view text);
+
+  /// Whether the model's template knows thoughts.
+  bool can_think();
+
+  /// The whole way of a chat: messages > template > ids > engine > parsers > events. `request.prompt` is not looked at.
+  /// What goes wrong is a Failed event, but for what `sink` throws.
+  void chat(const std::vector<Message>& messages, const ChatOptions& options, GenerateRequest request,
+            const std::atomic<bool>& cancel, const EventSink& sink);
 
   /// generate() of chat/generate.h. Empty `request.stop_ids` stand for the model's end tokens.
   void generate(GenerateRequest request, const std::atomic<bool>& cancel, const EventSink& sink);

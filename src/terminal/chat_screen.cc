@@ -48,6 +48,8 @@ class ChatScreen::Answer {
  public:
   explicit Answer(const ChatScreen& screen) : screen_(screen) {}
 
+  void operator()(const TurnsDropped&) {}
+  void operator()(const Logprobs&) {}
   void operator()(const PromptProgress&) {}
   void operator()(const TextDelta& delta) {
     text += delta.text;
