@@ -120,20 +120,20 @@ void run(const RunArguments& arguments, bool json) {
   const std::string prompt = read_prompt(arguments);
   const auto session = open_session(path, arguments.session);
   GenerateRequest request;
-  if (arguments.raw) {
-    request.prompt = session->raw_prompt(prompt);
-  } else {
-    Conversation conversation;
-    conversation.set_system(arguments.system);
-    conversation.add_user(prompt);
-    request.prompt = session->chat_prompt(conversation.messages());
-  }
   request.sampling = arguments.sampling.over(SamplingParams{});
   request.max_new_tokens = arguments.sampling.max_new_tokens;
   request.stop_strings = arguments.sampling.stop_strings;
   RunPrinter printer(json, request.sampling.seed);
-  session->generate(std::move(request), interrupt_requested(),
-                    [&](const ChatEvent& event) { std::visit(printer, event); });
+  const auto sink = [&](const ChatEvent& event) { std::visit(printer, event); };
+  if (arguments.raw) {
+    request.prompt = session->raw_prompt(prompt);
+    session->generate(std::move(request), interrupt_requested(), sink);
+  } else {
+    Conversation conversation;
+    conversation.set_system(arguments.system);
+    conversation.add_user(prompt);
+    session->chat(conversation.messages(), {}, std::move(request), interrupt_requested(), sink);
+  }
   printer.check();
   if (printer.reason() == FinishReason::kContext) {
     fmt::print(stderr, "duet: note: the answer ends here because the context of {} tokens is full\n",

@@ -16,6 +16,7 @@ using jinja::raise_type;
 
 struct ChatTemplate::State {
   std::string name;
+  std::string source;
   jinja::Template program;
 };
 
@@ -183,6 +184,7 @@ ChatTemplate ChatTemplate::parse(std::string_view source, std::string name) {
     rethrow_with_name(error, name);
   }
   state->name = std::move(name);
+  state->source = source;
   ChatTemplate out;
   out.state_ = std::move(state);
   return out;
@@ -227,6 +229,8 @@ std::vector<std::pair<std::string, std::string>> special_tokens_of_config(const 
   }
   return out;
 }
+
+bool ChatTemplate::mentions(std::string_view text) const { return state_->source.find(text) != std::string::npos; }
 
 RenderedText ChatTemplate::render(const TemplateInput& input) const {
   const std::optional<std::tm> now = input.now ? std::optional(parse_time(*input.now)) : std::nullopt;

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <optional>
 
+#include "chat/thought_budget.h"
 #include "engine/engine.h"
 
 namespace duet {
@@ -16,7 +17,7 @@ double seconds(Clock::duration duration) { return std::chrono::duration<double>(
 class Translation {
  public:
   Translation(const Tokenizer& tokenizer, const GenerateRequest& request, const EventSink& sink)
-      : stream_(tokenizer, request.stop_strings), sink_(sink) {}
+      : stream_(tokenizer, request.stop_strings, request.thought), sink_(sink) {}
 
   bool ended() const { return ended_; }
   bool stopped_by_string() const { return stream_.stopped_by() != nullptr; }
@@ -43,6 +44,7 @@ class Translation {
     finished_.prompt_tokens = end.prompt_tokens;
     finished_.reused_tokens = end.reused_tokens;
     finished_.new_tokens = static_cast<int64_t>(finished_.ids.size());
+    finished_.thought_tokens = stream_.thought_tokens();
     // An end token costs a step as well, though it is no part of the answer.
     const bool end_token = end.reason == FinishReason::kStop;
     const auto prompt_end = first_token_.value_or(now);
@@ -62,8 +64,9 @@ class Translation {
   }
 
  private:
-  void send(std::string text) {
-    if (!text.empty()) sink_(TextDelta{std::move(text)});
+  void send(AnswerStream::Piece piece) {
+    if (!piece.reasoning.empty()) sink_(ReasoningDelta{std::move(piece.reasoning)});
+    if (!piece.answer.empty()) sink_(TextDelta{std::move(piece.answer)});
   }
 
   AnswerStream stream_;
@@ -96,13 +99,44 @@ class Submission {
   bool done_ = false;
 };
 
+/// Closes a thought at its limit; nullptr: there is none.
+std::shared_ptr<TokenGuide> thought_guide(const Tokenizer& tokenizer, const std::optional<ThoughtRules>& thought) {
+  if (!thought || !thought->max_tokens) return nullptr;
+  return std::make_shared<ThoughtBudget>(tokenizer, thought->in_thought, *thought->max_tokens);
+}
+
 }  // namespace
 
-std::string AnswerStream::finish() {
+AnswerStream::AnswerStream(const Tokenizer& tokenizer, std::vector<std::string> stop_strings,
+                           const std::optional<ThoughtRules>& thought)
+    : detokenizer_(tokenizer, /*skip_special=*/true), stops_(std::move(stop_strings)) {
+  if (thought) thought_.emplace(thought->in_thought);
+}
+
+AnswerStream::Piece AnswerStream::push(TokenId id) {
+  std::string text = detokenizer_.push(id);
+  ++pushed_tokens_;
+  if (!thought_) return {{}, stops_.push(text)};
+  const bool before = !thought_->answering();
+  Piece piece = thought_->push(text);
+  if (thought_->in_thought() || (before && thought_->thought())) thought_tokens_ = pushed_tokens_;
+  piece.answer = stops_.push(piece.answer);
+  return piece;
+}
+
+AnswerStream::Piece AnswerStream::finish() {
   if (stops_.found() != nullptr) return {};
-  std::string text = stops_.push(detokenizer_.finish());
-  if (stops_.found() == nullptr) text += stops_.finish();
-  return text;
+  const std::string text = detokenizer_.finish();
+  Piece piece{{}, text};
+  if (thought_) {
+    piece = thought_->push(text);
+    const Piece rest = thought_->finish();
+    piece.reasoning += rest.reasoning;
+    piece.answer += rest.answer;
+  }
+  piece.answer = stops_.push(piece.answer);
+  if (stops_.found() == nullptr) piece.answer += stops_.finish();
+  return piece;
 }
 
 void generate(Engine& engine, const Tokenizer& tokenizer, const GenerateRequest& request,
@@ -114,7 +148,8 @@ void generate(Engine& engine, const Tokenizer& tokenizer, const GenerateRequest&
     id = engine.submit({.prompt = request.prompt,
                         .sampling = request.sampling,
                         .max_new_tokens = request.max_new_tokens,
-                        .stop_ids = request.stop_ids});
+                        .stop_ids = request.stop_ids,
+                        .guide = thought_guide(tokenizer, request.thought)});
   } catch (const Error& error) {
     sink(Failed{error});
     return;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "chat/events.h"
+#include "chat/reasoning.h"
 #include "chat/stop_strings.h"
 #include "engine/request.h"
 #include "text/detokenizer.h"
@@ -14,23 +15,30 @@ namespace duet {
 class Engine;
 class Tokenizer;
 
-/// From the ids of an answer to its text: detokenizer, then stop strings.
+/// From the ids of an answer to its text: detokenizer, then the thought apart from the answer, then stop strings, which
+/// end the answer and not the thought.
 class AnswerStream {
  public:
+  using Piece = ReasoningParser::Piece;
+
   /// Special tokens give no text. Throws bad_value for a bad stop string.
-  AnswerStream(const Tokenizer& tokenizer, std::vector<std::string> stop_strings)
-      : detokenizer_(tokenizer, /*skip_special=*/true), stops_(std::move(stop_strings)) {}
+  AnswerStream(const Tokenizer& tokenizer, std::vector<std::string> stop_strings,
+               const std::optional<ThoughtRules>& thought);
 
   /// The text that became certain with this token; often empty.
-  std::string push(TokenId id) { return stops_.push(detokenizer_.push(id)); }
+  Piece push(TokenId id);
   /// The rest of the text, at the end of the answer.
-  std::string finish();
+  Piece finish();
   /// The stop string that ended the answer, or nullptr.
   const std::string* stopped_by() const { return stops_.found(); }
+  /// Tokens of the thought so far, with its tags.
+  int64_t thought_tokens() const { return thought_tokens_; }
 
  private:
   Detokenizer detokenizer_;
+  std::optional<ReasoningParser> thought_;  // std::nullopt: the model knows no thoughts
   StopStrings stops_;
+  int64_t pushed_tokens_ = 0, thought_tokens_ = 0;
 };
 
 struct GenerateRequest {
@@ -39,8 +47,9 @@ struct GenerateRequest {
   int64_t max_new_tokens = 0;  // 0 = up to the end of the context
   std::vector<TokenId> stop_ids;
   std::vector<std::string> stop_strings;
-  int32_t choices = 1;    // answers to the prompt, each with events of its own
-  int64_t logprobs = -1;  // as in Request
+  int32_t choices = 1;                  // answers to the prompt, each with events of its own
+  int64_t logprobs = -1;                // as in Request
+  std::optional<ThoughtRules> thought;  // std::nullopt: all of the text is answer
 };
 
 /// Runs one request to its end and tells `sink` everything that happens; the last event is the last answer's Finished,

@@ -146,18 +146,33 @@ TEST_F(GenerateTest, AKnownPrefixIsNotComputedAgain) {
 
 TEST(AnswerStream, CharactersAndStopsAcrossTokens) {
   const test::FakeTokenizer tokenizer({{"<|end|>", true}});
-  AnswerStream stream(tokenizer, {"é!"});
-  EXPECT_EQ(stream.push(TokenId{'a'}), "a");
-  EXPECT_EQ(stream.push(TokenId{0xc3}), "");
-  EXPECT_EQ(stream.push(TokenId{0xa9}), "");  // may begin the stop string
-  EXPECT_EQ(stream.push(TokenId{256}), "");   // special: no text
-  EXPECT_EQ(stream.push(TokenId{'?'}), "é?");
-  EXPECT_EQ(stream.push(TokenId{0xc3}), "");
-  EXPECT_EQ(stream.finish(), "\xef\xbf\xbd");
-  AnswerStream held(tokenizer, {"end"});
-  EXPECT_EQ(held.push(TokenId{'e'}), "");
-  EXPECT_EQ(held.push(TokenId{'n'}), "");
-  EXPECT_EQ(held.finish(), "en");
+  AnswerStream stream(tokenizer, {"é!"}, std::nullopt);
+  EXPECT_EQ(stream.push(TokenId{'a'}).answer, "a");
+  EXPECT_EQ(stream.push(TokenId{0xc3}).answer, "");
+  EXPECT_EQ(stream.push(TokenId{0xa9}).answer, "");  // may begin the stop string
+  EXPECT_EQ(stream.push(TokenId{256}).answer, "");   // special: no text
+  EXPECT_EQ(stream.push(TokenId{'?'}).answer, "é?");
+  EXPECT_EQ(stream.push(TokenId{0xc3}).answer, "");
+  EXPECT_EQ(stream.finish().answer, "\xef\xbf\xbd");
+  AnswerStream held(tokenizer, {"end"}, std::nullopt);
+  EXPECT_EQ(held.push(TokenId{'e'}).answer, "");
+  EXPECT_EQ(held.push(TokenId{'n'}).answer, "");
+  EXPECT_EQ(held.finish().answer, "en");
+}
+
+TEST(AnswerStream, StopStringsEndTheAnswerNotTheThought) {
+  const test::FakeTokenizer tokenizer({{"<think>", false}, {"</think>", false}});
+  AnswerStream stream(tokenizer, {"x"}, ThoughtRules{});
+  std::string reasoning, answer;
+  for (const TokenId id : tokenizer.encode("<think>axb</think>\n\ncdxe", {.parse_special = true})) {
+    const AnswerStream::Piece piece = stream.push(id);
+    reasoning += piece.reasoning;
+    answer += piece.answer;
+  }
+  EXPECT_EQ(reasoning, "axb");
+  EXPECT_EQ(answer, "cd");
+  ASSERT_NE(stream.stopped_by(), nullptr);
+  EXPECT_EQ(stream.thought_tokens(), 5);  // three letters and two tags
 }
 
 TEST(Rates, NothingMeasuredIsZero) {

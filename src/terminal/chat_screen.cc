@@ -161,13 +161,12 @@ void ChatScreen::answer(const SamplingParams& sampling) {
   GenerateRequest request;
   Answer shown(*this);
   try {
-    request.prompt = session_.chat_prompt(conversation_.messages());
     request.sampling = sampling;
     request.sampling.seed += answers_++;  // so that /regen says something else
     request.max_new_tokens = options_.max_new_tokens;
     request.stop_strings = options_.stop_strings;
-    session_.generate(std::move(request), interrupt_requested(),
-                      [&](const ChatEvent& event) { std::visit(shown, event); });
+    session_.chat(conversation_.messages(), {}, std::move(request), interrupt_requested(),
+                  [&](const ChatEvent& event) { std::visit(shown, event); });
   } catch (const Error& error) {
     if (error.code() == ErrorCode::kIoError) throw;  // our own input or output is gone
     shown.error = error;
