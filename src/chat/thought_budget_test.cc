@@ -28,7 +28,7 @@ std::string guided(std::string_view text, bool in_thought, int64_t budget) {
 }
 
 TEST(ThoughtBudget, AThoughtWithinItsLimitIsLeftAlone) {
-  EXPECT_EQ(guided("<think>\nabc\n</think>\n\nyes", false, 5), "<think>\nabc\n</think>\n\nyes");
+  EXPECT_EQ(guided("<think>\nabc\n</think>\n\nyes", false, 6), "<think>\nabc\n</think>\n\nyes");
   EXPECT_EQ(guided("abc\n</think>\n\nyes", true, 5), "abc\n</think>\n\nyes");
   EXPECT_EQ(guided("no thought at all", false, 0), "no thought at all");
 }
