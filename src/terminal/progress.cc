@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cmath>
 
+#include "terminal/width.h"
+
 namespace duet {
 namespace {
 
@@ -57,7 +59,7 @@ std::string progress_line(std::string_view what, uint64_t done_bytes, uint64_t t
   const auto columns = static_cast<size_t>(std::max(width, 0));
   for (const std::string& tail :
        {percent + sizes + fmt::format("  {:<9}  {:<9}", rate, left), percent + sizes, percent}) {
-    const size_t used = what.size() + 2 + tail.size();
+    const size_t used = static_cast<size_t>(display_width(what)) + 2 + tail.size();
     if (used > columns) continue;
     const size_t room = columns - used;
     std::string line(what);

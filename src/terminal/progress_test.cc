@@ -26,6 +26,12 @@ TEST(ProgressLine, HasBarSizesRateAndTimeLeft) {
   EXPECT_EQ(progress_line("m", 100'000'000, 100'000'000, 0, 70), "m  [================]  100 %  100 of 100 MB");
 }
 
+TEST(ProgressLine, WideNamesAreMeasuredInColumns) {
+  const std::string wide = progress_line("東京", 50'000'000, 100'000'000, 10e6, 78);
+  const std::string narrow = progress_line("abcd", 50'000'000, 100'000'000, 10e6, 78);
+  EXPECT_EQ(wide.substr(std::string_view("東京").size()), narrow.substr(4));
+}
+
 TEST(ProgressLine, KeepsTheSizeOfTheBar) {
   const auto end_of_bar = [](uint64_t done_bytes, double rate) {
     return progress_line("qwen2.5-coder-1.5b", done_bytes, 1'117'320'768, rate, 79).find(']');
