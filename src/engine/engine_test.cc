@@ -41,7 +41,7 @@ TEST_F(EngineTest, RefusesBadRequestsAndKeepsWorking) {
   }
   Request bad = request(2, 1);
   bad.sampling.top_p = 0;
-  EXPECT_ERROR(engine.submit(bad), ErrorCode::kBadValue, "top_p");
+  EXPECT_ERROR(engine.submit(bad), ErrorCode::kBadValue, "top-p");
   EXPECT_TRUE(engine.idle());
   engine.submit(request(3, 2));
   EXPECT_TRUE(std::holds_alternative<RequestFinished>(drain().back()));

@@ -32,7 +32,7 @@ void check_shares(const SamplingParams& params, const std::vector<double>& share
   std::vector<int> counts(shares.size());
   for (int i = 0; i < kDraws; ++i) {
     auto logits = kLogits;
-    ++counts[static_cast<size_t>(to_int(sample(logits, {}, params, i)))];
+    ++counts[static_cast<size_t>(to_int(sample(logits, params, {.position = i})))];
   }
   double chi = 0;
   for (size_t i = 0; i < shares.size(); ++i) {
@@ -61,26 +61,27 @@ TEST(Sampler, FiltersKeepTheirSets) {
 
 TEST(Sampler, GreedyTakesTheLowestOfEqualIds) {
   std::vector<float> logits = {0, 5, 5, 1};
-  EXPECT_EQ(sample(logits, {}, {}, 0), TokenId{1});
+  EXPECT_EQ(sample(logits, {}, {}), TokenId{1});
   const TokenId history[] = {TokenId{1}, TokenId{1}};
-  EXPECT_EQ(sample(logits, history, {.repetition_penalty = 2.0f}, 0), TokenId{2});
+  EXPECT_EQ(sample(logits, {.repetition_penalty = 2.0f}, {.history = history}), TokenId{2});
   EXPECT_EQ(logits[1], 2.5f) << "a token seen twice is penalised once";
 }
 
 TEST(Sampler, TheSameArgumentsGiveTheSameToken) {
   for (int i = 0; i < 100; ++i) {
     auto a = kLogits, b = kLogits;
-    EXPECT_EQ(sample(a, {}, {.temperature = 2.0f, .seed = 9}, i), sample(b, {}, {.temperature = 2.0f, .seed = 9}, i));
+    EXPECT_EQ(sample(a, {.temperature = 2.0f, .seed = 9}, {.position = i}),
+              sample(b, {.temperature = 2.0f, .seed = 9}, {.position = i}));
   }
 }
 
 TEST(Sampler, RefusesParametersOutOfRange) {
   EXPECT_ERROR(check_sampling({.temperature = -1}), ErrorCode::kBadValue, "temperature");
   EXPECT_ERROR(check_sampling({.temperature = NAN}), ErrorCode::kBadValue, "temperature");
-  EXPECT_ERROR(check_sampling({.top_k = -1}), ErrorCode::kBadValue, "top_k");
-  EXPECT_ERROR(check_sampling({.top_p = 1.5f}), ErrorCode::kBadValue, "top_p");
-  EXPECT_ERROR(check_sampling({.min_p = 2}), ErrorCode::kBadValue, "min_p");
-  EXPECT_ERROR(check_sampling({.repetition_penalty = 0}), ErrorCode::kBadValue, "repetition_penalty");
+  EXPECT_ERROR(check_sampling({.top_k = -1}), ErrorCode::kBadValue, "top-k");
+  EXPECT_ERROR(check_sampling({.top_p = 1.5f}), ErrorCode::kBadValue, "top-p");
+  EXPECT_ERROR(check_sampling({.min_p = 2}), ErrorCode::kBadValue, "min-p");
+  EXPECT_ERROR(check_sampling({.repetition_penalty = 0}), ErrorCode::kBadValue, "repeat-penalty");
 }
 
 }  // namespace
