@@ -1,6 +1,7 @@
 #include "engine/sampler.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "engine/noise.h"
@@ -46,20 +47,28 @@ std::vector<Candidate> largest(std::span<const float> logits, size_t count) {
 /// The tokens that are still to choose from.
 class KeptSet {
  public:
-  KeptSet(std::span<const float> logits, float temperature, int64_t top_k) {
+  /// All tokens whose scaled logit is at most `reach` below the largest one.
+  KeptSet(std::span<const float> logits, float temperature, double reach) {
     const auto divisor = static_cast<double>(temperature);
-    if (top_k > 0 && top_k < static_cast<int64_t>(logits.size())) {
-      kept_ = largest(logits, static_cast<size_t>(top_k));
-    } else {
-      kept_.resize(logits.size());
-      for (size_t i = 0; i < logits.size(); ++i) kept_[i] = {static_cast<int32_t>(i), static_cast<double>(logits[i])};
+    const double least = static_cast<double>(logits[static_cast<size_t>(to_int(argmax(logits)))]) / divisor - reach;
+    kept_.reserve(logits.size());
+    for (size_t i = 0; i < logits.size(); ++i) {
+      const double scaled = static_cast<double>(logits[i]) / divisor;
+      if (!(scaled < least)) kept_.push_back({static_cast<int32_t>(i), scaled});
     }
-    for (Candidate& c : kept_) c.logit /= divisor;
+  }
+  /// The `count` largest ones.
+  KeptSet(std::span<const float> logits, float temperature, size_t count) : kept_(largest(logits, count)) {
+    for (Candidate& c : kept_) c.logit /= static_cast<double>(temperature);
   }
 
   /// The smallest set of most likely tokens whose share reaches `mass`.
   void top_p(double mass) {
     weigh();
+    // Together the tokens below this weight have at most half of the share that is left out: none of them is in the
+    // set.
+    const double least = 0.5 * (1 - mass) * total_ / static_cast<double>(kept_.size());
+    std::erase_if(kept_, [&](const Candidate& c) { return c.weight < least; });
     kept_.resize(count_until(mass, better));
   }
 
@@ -151,20 +160,38 @@ class KeptSet {
 }  // namespace
 
 TokenId argmax(std::span<const float> logits) {
-  return TokenId{static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin())};
+  // Lanes that do not wait for one another; which of equal logits comes first is looked for afterwards.
+  constexpr size_t kLanes = 16;
+  std::array<float, kLanes> most;
+  most.fill(logits[0]);
+  size_t i = 0;
+  for (; i + kLanes <= logits.size(); i += kLanes) {
+    for (size_t lane = 0; lane < kLanes; ++lane) {
+      most[lane] = logits[i + lane] > most[lane] ? logits[i + lane] : most[lane];
+    }
+  }
+  float best = *std::max_element(most.begin(), most.end());
+  for (; i < logits.size(); ++i) best = std::max(best, logits[i]);
+  const auto first = std::find(logits.begin(), logits.end(), best);
+  return TokenId{static_cast<int32_t>(first == logits.end() ? 0 : first - logits.begin())};
 }
 
 TokenId sample(std::span<float> logits, const SamplingParams& params, const SamplingPlace& place) {
   apply_penalties(logits, place.history, place.prompt_tokens, params);
   if (params.temperature == 0.0f || params.top_k == 1) return argmax(logits);
 
-  KeptSet kept(logits, params.temperature, params.top_k);
+  const bool xtc = params.xtc_probability > 0.0f && params.xtc_threshold <= 0.5f;
+  // Where no step looks at the whole distribution, what is out of reach of the draw need not be looked at.
+  const bool whole = params.top_p < 1.0f || params.typical_p < 1.0f || xtc;
+  const double reach = whole ? INFINITY : kMaxGumbel - kMinGumbel;
+  const bool select = params.top_k > 0 && params.top_k < static_cast<int64_t>(logits.size());
+  KeptSet kept = select ? KeptSet(logits, params.temperature, static_cast<size_t>(params.top_k))
+                        : KeptSet(logits, params.temperature, reach);
   const NoisePlace noise{params.seed, place.choice, place.position};
   if (params.top_p < 1.0f) kept.top_p(static_cast<double>(params.top_p));
   if (params.min_p > 0.0f) kept.min_p(static_cast<double>(params.min_p));
   if (params.typical_p < 1.0f) kept.typical(static_cast<double>(params.typical_p));
-  if (params.xtc_probability > 0.0f && params.xtc_threshold <= 0.5f &&
-      uniform_of(noise_bits(noise, NoisePurpose::kXtc, 0)) < static_cast<double>(params.xtc_probability)) {
+  if (xtc && uniform_of(noise_bits(noise, NoisePurpose::kXtc, 0)) < static_cast<double>(params.xtc_probability)) {
     kept.exclude_top(static_cast<double>(params.xtc_threshold));
   }
   return kept.draw(noise);
@@ -174,8 +201,8 @@ TokenLogprobs token_logprobs(std::span<const float> logits, TokenId chosen, int6
   const auto best = static_cast<double>(logits[static_cast<size_t>(to_int(argmax(logits)))]);
   double total = 0;
   for (const float logit : logits) total += std::exp(static_cast<double>(logit) - best);
-  const double log_total = best + std::log(total);
-  const auto logprob = [&](double logit) { return static_cast<float>(logit - log_total); };
+  const double log_total = std::log(total);
+  const auto logprob = [&](double logit) { return static_cast<float>(logit - best - log_total); };
   TokenLogprobs result;
   result.chosen = logprob(static_cast<double>(logits[static_cast<size_t>(to_int(chosen))]));
   if (alternatives <= 0) return result;
