@@ -19,6 +19,7 @@ struct CommandState {
 #define DUET_COMMANDS(X) \
   X(chat)                \
   X(run)                 \
+  X(compare)             \
   X(pull)                \
   X(list)                \
   X(rm)                  \

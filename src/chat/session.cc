@@ -1,5 +1,6 @@
 #include "chat/session.h"
 
+#include "chat/thought_budget.h"
 #include "model/decoder.h"
 #include "text/tokenizer.h"
 
@@ -19,8 +20,8 @@ Session::Session(const std::filesystem::path& path, const SessionOptions& option
   model_.description();
   model_.generation_config();
   model_.tokenizer();
-  engine_ = std::make_unique<Engine>(model_.decoder(backend, progress),
-                                     EngineOptions{.context_tokens = options.context_tokens});
+  decoder_ = model_.decoder(backend, progress);
+  engine_ = std::make_unique<Engine>(decoder_, EngineOptions{.context_tokens = options.context_tokens});
 }
 
 const ChatTemplate& Session::chat_template() {
@@ -54,6 +55,11 @@ void Session::chat(const std::vector<Message>& messages, const ChatOptions& opti
   if (prepared.dropped_messages > 0) sink(TurnsDropped{prepared.dropped_messages});
   request.prompt = std::move(prepared.ids);
   request.thought = prepared.thought;
+  if (prepared.thought && prepared.thought->max_tokens) {
+    request.make_guide = [&tokenizer = model_.tokenizer(), rules = *prepared.thought](int32_t) {
+      return std::make_shared<ThoughtBudget>(tokenizer, rules.in_thought, *rules.max_tokens);
+    };
+  }
   generate(std::move(request), cancel, sink);
 }
 

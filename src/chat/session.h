@@ -36,6 +36,8 @@ class Session {
 
   LoadedModel& model() { return model_; }
   int64_t context_tokens() const { return engine_->context_tokens(); }
+  Engine& engine() { return *engine_; }
+  const Decoder& decoder() const { return *decoder_; }
 
   /// Ids of a text as it is: special tokens in it are recognised, BOS is added where the model asks for it.
   std::vector<TokenId> raw_prompt(std::string_view text);
@@ -56,6 +58,7 @@ class Session {
  private:
   Runtime runtime_;  // outlives what was packed for its backends
   LoadedModel model_;
+  std::shared_ptr<const Decoder> decoder_;
   std::unique_ptr<Engine> engine_;
 };
 
