@@ -89,14 +89,15 @@ std::string synopsis(const CLI::App& command) {
   return out;
 }
 
-std::string command_section(const CLI::App& command) {
+std::string command_section(const CLI::App& command, const std::string& inherited_footer) {
   std::string out = fmt::format(".SS {}\n{}\n.PP\n{}\n", plain(command.get_name()), synopsis(command),
                                 plain(command.get_description()));
   for (const CLI::Option* option : command.get_options()) {
     if (option->get_group().empty() || option->check_name("--help")) continue;
     out += fmt::format(".TP\n{}\n{}\n", option_head(*option), plain(option->get_description()));
   }
-  return out + ".PP\n" + paragraphs(command.get_footer());
+  const std::string footer = command.get_footer();
+  return footer == inherited_footer ? out : out + ".PP\n" + paragraphs(footer);
 }
 
 std::string man_page(const CLI::App& app) {
@@ -105,7 +106,7 @@ std::string man_page(const CLI::App& app) {
   out += ".SH SYNOPSIS\n";
   for (const CLI::App* command : app.get_subcommands({})) out += synopsis(*command) + "\n.br\n";
   out += ".SH DESCRIPTION\n" + paragraphs(app.get_footer()) + ".SH COMMANDS\n";
-  for (const CLI::App* command : app.get_subcommands({})) out += command_section(*command);
+  for (const CLI::App* command : app.get_subcommands({})) out += command_section(*command, app.get_footer());
   return out + std::string(kFiles);
 }
 

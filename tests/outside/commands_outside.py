@@ -227,6 +227,41 @@ def check_piped_chat(commands, model):
     print("chat from a pipe: answers, commands and errors are right")
 
 
+def check_compare(commands, golden):
+    one = os.path.join(golden, "text", "qwen3-dense")
+    two = os.path.join(golden, "gguf", "llama32-tied.bf16.gguf")
+    quick = ["compare", one, two, "-p", "abc", "-p", "a|b", "-n", "3", "--threads", "2"]
+    out, _ = commands.run(*quick, "--json")
+    result = json.loads(out)
+    assert [model["family"] for model in result["models"]] == ["qwen", "llama"], result["models"]
+    assert all(model["speed"]["tok_per_s"] > 0 for model in result["models"]), result["models"]
+    assert len(result["languages"]) >= 40 and all(len(row["tokens_per_character"]) == 2 for row in result["languages"])
+    assert [row["prompt"] for row in result["prompts"]] == ["abc", "a|b"], result["prompts"]
+    assert all(answer["new_tokens"] <= 3 for row in result["prompts"] for answer in row["answers"])
+    out, _ = commands.run(*quick, "--no-speed", "--no-languages", "--md")
+    assert out.startswith("# Comparison") and "> a|b" in out and "Tokens per" not in out and "reads" not in out, out
+    out, _ = commands.run("compare", one, two, one, "--no-speed", "--no-answers")
+    assert "Japanese" in out and out.splitlines()[0].split() == ["qwen3-dense", "llama32-tied.bf16.gguf", "qwen3-dense"], out
+    commands.fails("usage_error", "compare", one, status=2, words=["2 to 8"])
+    commands.fails("usage_error", "compare", one, two, "--md", status=2)
+    commands.fails("not_found", "compare", one, "no-such-model", words=["no-such-model"])
+    print("compare: figures, languages, answers and errors are right")
+
+
+def check_manual(commands):
+    page, _ = commands.run("man")
+    helped, _ = commands.run("--help")
+    names = [line.split()[0] for line in helped.split("Subcommands:")[1].split("Examples:")[0].splitlines() if line.strip()]
+    assert len(names) > 10, names
+    for name in names:
+        assert f".SS {name}\n" in page, f"the manual has no section on {name}"
+    assert "\\-\\-temperature" in page and ".SH EXIT STATUS" in page
+    for line in page.splitlines():
+        known = (".TH", ".SH", ".SS", ".TP", ".PP", ".RS", ".RE", ".nf", ".fi", ".br", ".B ", ".I ")
+        assert not line.startswith(".") or line.startswith(known), f"{line!r} would be a command of troff"
+    print("man: every command is in the manual")
+
+
 def main():
     duet, golden, *model = sys.argv[1:]
     with tempfile.TemporaryDirectory(prefix="duet_outside.") as folder:
@@ -234,7 +269,9 @@ def main():
         if not model:
             check_errors_without_model(commands, golden)
             check_completion(commands)
+            check_manual(commands)
             check_logits(commands, golden)
+            check_compare(commands, golden)
             return 0
         probe = subprocess.run([duet, "run", model[0], "--json", "-n", "1", "x"], stdin=subprocess.DEVNULL, capture_output=True,
                                timeout=600, check=False)
