@@ -37,6 +37,8 @@ void chat(const ChatArguments& arguments) {
   const auto recommended = session->model().recommended_sampling();
   options.sampling = arguments.sampling.over(recommended.value_or(kDefaultSampling));
   options.retry_sampling = arguments.sampling.over(recommended.value_or(kRetrySampling));
+  options.sampling_texts = arguments.sampling.texts();
+  print_sampling_warnings(session->model());
   options.max_new_tokens = arguments.sampling.max_new_tokens;
   options.stop_strings = arguments.sampling.stop_strings;
   options.system = arguments.system;

@@ -78,6 +78,7 @@ void run_compare(const CompareArguments& arguments, bool json) {
   if (arguments.no_answers) options.prompts.clear();
   options.system = arguments.system;
   options.sampling = arguments.sampling.over(SamplingParams{});
+  options.sampling_texts = arguments.sampling.texts();
   options.max_new_tokens =
       arguments.sampling.max_new_tokens > 0 ? arguments.sampling.max_new_tokens : kDefaultAnswerTokens;
   options.stop_strings = arguments.sampling.stop_strings;

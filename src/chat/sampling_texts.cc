@@ -6,16 +6,10 @@
 #include "text/tokenizer.h"
 
 namespace duet {
-namespace {
-
-constexpr size_t kMaxBreakerBytes = 40;  // llama.cpp's limit
-
-}  // namespace
-
 std::vector<std::vector<TokenId>> breaker_sequences(const Tokenizer& tokenizer, std::string_view text) {
-  if (text.empty() || text.size() > kMaxBreakerBytes) {
+  if (text.empty() || text.size() > SamplingTexts::kMaxBreakerBytes) {
     fail(ErrorCode::kBadValue, "sampling: the dry-breaker '{}' has {} bytes, legal: 1 to {}", printable(text),
-         text.size(), kMaxBreakerBytes);
+         text.size(), SamplingTexts::kMaxBreakerBytes);
   }
   std::vector<std::vector<TokenId>> rests(text.size());  // tokens of text[i..], once they are needed
   std::vector<std::vector<TokenId>> sequences;

@@ -13,6 +13,7 @@ class Tokenizer;
 
 /// What people say in text that the sampler needs in tokens.
 struct SamplingTexts {
+  static constexpr size_t kMaxBreakerBytes = 40;  // llama.cpp's limit
   /// No repetition that DRY sees reaches across one of these; llama.cpp's choice. 1 to 40 bytes each.
   std::vector<std::string> dry_breakers = {"\n", ":", "\"", "*"};
   /// Every token that the text is made of gets the number added to its logit.

@@ -47,6 +47,7 @@ ComparedAnswer answer(Session& session, const std::string& prompt, const Compare
                       const std::atomic<bool>& cancel) {
   GenerateRequest request;
   request.sampling = options.sampling;
+  request.sampling_texts = options.sampling_texts;
   request.max_new_tokens = options.max_new_tokens;
   request.stop_strings = options.stop_strings;
   ComparedAnswer collected;

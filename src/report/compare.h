@@ -44,6 +44,7 @@ struct CompareOptions {
   std::string system;
   ChatOptions chat;
   SamplingParams sampling;
+  SamplingTexts sampling_texts;
   int64_t max_new_tokens = 0;
   std::vector<std::string> stop_strings;
   SpeedOptions speed;

@@ -162,6 +162,7 @@ void ChatScreen::answer(const SamplingParams& sampling) {
   Answer shown(*this);
   try {
     request.sampling = sampling;
+    request.sampling_texts = options_.sampling_texts;
     request.sampling.seed += answers_++;  // so that /regen says something else
     request.max_new_tokens = options_.max_new_tokens;
     request.stop_strings = options_.stop_strings;

@@ -15,6 +15,7 @@ namespace duet {
 struct ChatScreenOptions {
   SamplingParams sampling;
   SamplingParams retry_sampling;  // for /regen
+  SamplingTexts sampling_texts;
   int64_t max_new_tokens = 0;
   std::vector<std::string> stop_strings;
   std::string system;
