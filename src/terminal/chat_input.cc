@@ -27,32 +27,38 @@ class EntryReader {
 
   ChatEntry read(std::string_view prompt) {
     if (!next(prompt)) return ended_;
-    source_ = line_;
+    source_ = typed_;
+    if (!pasted_.empty() && line_.starts_with(pasted_.front())) return text_entry(line_);
     if (const size_t begin = line_.find_first_not_of(kSpace);
         begin != std::string::npos && std::string_view(line_).substr(begin).starts_with(kBlock)) {
       return read_block(line_.substr(begin + kBlock.size()));
     }
     if (const std::string_view name = command_name(line_); !name.empty()) {
       return {ChatEntry::Kind::kCommand, std::string(trimmed(std::string_view(line_).substr(name.size() + 1))),
-              std::string(name), source_};
+              std::string(name), source_, pasted_};
     }
     std::string text;
-    while (line_.ends_with('\\')) {
+    while (line_.ends_with('\\') && (pasted_.empty() || !line_.ends_with(pasted_.back()))) {
       text += line_.substr(0, line_.size() - 1) + "\n";
       if (!next(prompt_)) return ended_;
-      source_ += "\n" + line_;
+      source_ += "\n" + typed_;
     }
-    text += line_;
-    return {ChatEntry::Kind::kText, text, "", source_};
+    return text_entry(text + line_);
   }
 
  private:
+  ChatEntry text_entry(std::string text) const {
+    return {ChatEntry::Kind::kText, std::move(text), "", source_, pasted_};
+  }
+
   bool next(std::string_view prompt) {
     ReadLine line = lines_.read(prompt);
     line_ = std::move(line.text);
+    typed_ = std::move(line.typed);
+    pasted_.insert(pasted_.end(), line.pasted.begin(), line.pasted.end());
     if (line.kind == ReadLine::Kind::kLine) return true;
     const bool interrupted = line.kind == ReadLine::Kind::kInterrupted;
-    ended_ = {interrupted ? ChatEntry::Kind::kInterrupted : ChatEntry::Kind::kEnd, source_ + line_, "", ""};
+    ended_ = {interrupted ? ChatEntry::Kind::kInterrupted : ChatEntry::Kind::kEnd, source_ + line_, "", "", {}};
     return false;
   }
 
@@ -65,13 +71,13 @@ class EntryReader {
       if (end != std::string::npos) {
         text.resize(end);
         if (text.ends_with('\n')) text.pop_back();
-        return {ChatEntry::Kind::kText, text, "", source_};
+        return text_entry(text);
       }
       if (!next(prompt_)) {
         if (ended_.kind == ChatEntry::Kind::kInterrupted || text.empty()) return ended_;
-        return {ChatEntry::Kind::kText, text, "", source_};
+        return text_entry(text);
       }
-      source_ += "\n" + line_;
+      source_ += "\n" + typed_;
       text += (first ? "" : "\n") + line_;
       first = false;
     }
@@ -79,7 +85,8 @@ class EntryReader {
 
   LineSource& lines_;
   std::string_view prompt_;
-  std::string line_, source_;
+  std::string line_, typed_, source_;
+  std::vector<std::string> pasted_;
   ChatEntry ended_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "terminal/line_editor.h"
 
@@ -14,10 +15,12 @@ struct ChatEntry {
   std::string text;     // kText: the message; kCommand: what follows the name; kInterrupted: what had been typed
   std::string command;  // kCommand: the name, "help" of "/help"
   std::string source;   // as typed, for the history; "" when there is nothing to remember
+  std::vector<std::string> pasted;  // pieces of `text` of many lines that were pasted
 };
 
 /// Reads an entry. A line that ends with \ goes on in the next one; """ begins a text of many lines that the next """
-/// ends. A one-line entry that begins with /word is a command; a path ("/etc/hosts") is not. Throws io_error.
+/// ends. A one-line entry that begins with /word is a command; a path ("/etc/hosts") is not.
+/// Text that was pasted in many lines is a message as it is. Throws io_error.
 ChatEntry read_chat_entry(LineSource& lines, std::string_view prompt, std::string_view continuation_prompt);
 
 }  // namespace duet

@@ -13,12 +13,13 @@ class FakeLines final : public LineSource {
       : lines_(std::move(lines)), end_(end) {}
   ReadLine read(std::string_view prompt) override {
     prompts += prompt;
-    if (lines_.empty()) return {end_, end_ == ReadLine::Kind::kInterrupted ? "typed" : ""};
+    if (lines_.empty()) return {end_, end_ == ReadLine::Kind::kInterrupted ? "typed" : "", "", {}};
     const std::string line = lines_.front();
     lines_.pop_front();
-    return {ReadLine::Kind::kLine, line};
+    return {ReadLine::Kind::kLine, line, line, pasted};
   }
   std::string prompts;
+  std::vector<std::string> pasted;
 
  private:
   std::deque<std::string> lines_;
@@ -68,6 +69,17 @@ TEST(ChatInput, Commands) {
   EXPECT_EQ(entry({"/etc/hosts is what?"}).kind, ChatEntry::Kind::kText);
   EXPECT_EQ(entry({" /help"}).kind, ChatEntry::Kind::kText);
   EXPECT_EQ(entry({"/"}).kind, ChatEntry::Kind::kText);
+}
+
+TEST(ChatInput, PastedTextIsAMessage) {
+  for (const std::string text : {"\"\"\"doc\n\"\"\" code", "/help\nx", "a\nb\\"}) {
+    FakeLines source({text, "next"});
+    source.pasted = {text};
+    const ChatEntry message = read_chat_entry(source, "> ", ". ");
+    EXPECT_EQ(message.kind, ChatEntry::Kind::kText);
+    EXPECT_EQ(message.text, text);
+    EXPECT_EQ(message.pasted, std::vector<std::string>{text});
+  }
 }
 
 TEST(ChatInput, Interrupted) {

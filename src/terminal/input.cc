@@ -53,10 +53,11 @@ ReadLine InputLines::read(std::string_view) {
       std::string line = bytes_.substr(0, end);
       bytes_.erase(0, end == std::string::npos ? end : end + 1);
       if (line.ends_with('\r')) line.pop_back();
-      return {ReadLine::Kind::kLine, replace_invalid_utf8(line)};
+      line = replace_invalid_utf8(line);
+      return {ReadLine::Kind::kLine, line, line, {}};
     }
-    if (ended_) return {ReadLine::Kind::kEnd, {}};
-    if (take_interrupt()) return {ReadLine::Kind::kInterrupted, {}};
+    if (ended_) return {ReadLine::Kind::kEnd, {}, {}, {}};
+    if (take_interrupt()) return {ReadLine::Kind::kInterrupted, {}, {}, {}};
     searched = bytes_.size();
     ended_ = !read_some(bytes_);
     check_size(bytes_.size(), kMaxLineBytes, "a line");

@@ -7,6 +7,7 @@
 #include <ctime>
 
 #include "base/error.h"
+#include "terminal/terminal_mode.h"
 
 namespace duet {
 namespace {
@@ -27,7 +28,10 @@ extern "C" void on_signal(int signal) {
   const int64_t now_ms = static_cast<int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1000000;
   const int64_t last_ms = g_last_press_ms.exchange(now_ms);
   if (signal != SIGINT) g_terminated = true;
-  if (g_interrupted.exchange(true) && now_ms - last_ms < kSecondPressMs) ::_exit(kInterruptedStatus);
+  if (g_interrupted.exchange(true) && now_ms - last_ms < kSecondPressMs) {
+    restore_terminal();
+    ::_exit(kInterruptedStatus);
+  }
   errno = saved_errno;
 }
 

@@ -34,5 +34,43 @@ TEST(KeyInput, PasteMarksInTwoReads) {
   }
 }
 
+TEST(KeyInput, LargePastesHaveStandIns) {
+  std::string text;
+  for (int i = 0; i < 12; ++i) text += "line\r\n";
+  KeyInput input;
+  input.feed("a\x1b[200~" + text.substr(0, 20));
+  std::u32string out;
+  while (const auto key = input.next()) out += *key;
+  EXPECT_TRUE(input.in_paste());
+  input.feed(text.substr(20) + "\x1b[201~b");
+  while (const auto key = input.next()) out += *key;
+  EXPECT_FALSE(input.in_paste());
+  EXPECT_EQ(out, U"a[pasted #1: 60 bytes, 13 lines]b");
+  std::string plain;
+  for (int i = 0; i < 12; ++i) plain += "line\n";
+  const std::string line = "a[pasted #1: 60 bytes, 13 lines]b";
+  EXPECT_EQ(input.expand(line), "a" + plain + "b");
+  EXPECT_TRUE(input.has_stand_in(line));
+  EXPECT_FALSE(input.has_stand_in("[pasted #1: 60 bytes, 13 line"));
+  EXPECT_EQ(input.take_pasted(), std::vector<std::string>{plain});
+  EXPECT_TRUE(input.take_pasted().empty());
+}
+
+TEST(KeyInput, APasteCanBeInterrupted) {
+  KeyInput input;
+  input.feed("ab\x1b[200~one\rtwo");
+  EXPECT_EQ(input.next(), U'a');
+  EXPECT_EQ(input.next(), U'b');
+  EXPECT_FALSE(input.next());
+  input.interrupt();
+  input.feed("three\r\x1b[201~x");
+  EXPECT_EQ(input.next(), U'x');
+  EXPECT_FALSE(input.next());
+  input.feed("\x1b[200~lost end");
+  EXPECT_FALSE(input.next());
+  input.end_paste();
+  EXPECT_EQ(input.next(), U'l');
+}
+
 }  // namespace
 }  // namespace duet

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <clocale>
 #include <csignal>
@@ -15,6 +16,9 @@
 #include "base/utf8.h"
 #include "terminal/interrupt.h"
 #include "terminal/key_input.h"
+#include "terminal/output.h"
+#include "terminal/terminal_mode.h"
+#include "terminal/width.h"
 
 namespace duet {
 namespace {
@@ -32,6 +36,28 @@ extern "C" void on_resume(int) { g_resumed = 1; }
 void use_utf8_locale() {
   std::setlocale(LC_CTYPE, "");
   if (std::string_view(::nl_langinfo(CODESET)) != "UTF-8") std::setlocale(LC_CTYPE, "C.UTF-8");
+}
+
+constexpr long kLostPasteNs = 500'000'000;  // a terminal that is silent in a paste for so long has lost its end
+constexpr size_t kMaxShown = 100;           // candidates of a completion
+
+/// As ls shows names.
+std::string in_columns(const std::vector<std::string>& names, int width) {
+  int64_t widest = 1;
+  for (const std::string& name : names) widest = std::max(widest, display_width(visible_controls(name)) + 2);
+  const size_t columns = static_cast<size_t>(std::max<int64_t>(width / widest, 1));
+  const size_t shown = std::min(names.size(), kMaxShown), rows = (shown + columns - 1) / columns;
+  std::string out;
+  for (size_t row = 0; row < rows; ++row) {
+    for (size_t i = row; i < shown; i += rows) {
+      const std::string name = visible_controls(names[i]);
+      out += name;
+      if (i + rows < shown) out += std::string(static_cast<size_t>(widest - display_width(name)), ' ');
+    }
+    out += "\n";
+  }
+  if (shown < names.size()) out += fmt::format("... and {} more\n", names.size() - shown);
+  return out;
 }
 
 /// Keeps the signals that end a wait blocked outside the wait, so that none is lost between a check and the wait.
@@ -57,9 +83,12 @@ class BlockedSignals {
 struct LineEditor::State {
   EditLine* editor = nullptr;
   History* history = nullptr;
+  History* saved = nullptr;  // what of it the file has
   std::filesystem::path history_file;
   std::string prompt;
   KeyInput keys;
+  std::string prefill;
+  Completer completer;
   bool interrupted = false;
   std::string typed;  // when interrupted
   int read_error = 0;
@@ -82,6 +111,7 @@ struct LineEditor::State {
         interrupted = true;
         const LineInfo* line = ::el_line(editor);  // gone once el_gets() returns
         typed.assign(line->buffer, line->lastchar);
+        keys.interrupt();
         return false;
       }
       if (g_resumed != 0) {  // the shell has had the terminal in between
@@ -95,13 +125,54 @@ struct LineEditor::State {
         ::el_resize(editor);
       }
       pollfd descriptor{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
-      const int ready = ::ppoll(&descriptor, 1, nullptr, &blocked.before());
+      const timespec lost{.tv_sec = 0, .tv_nsec = kLostPasteNs};
+      const int ready = ::ppoll(&descriptor, 1, keys.in_paste() ? &lost : nullptr, &blocked.before());
       if (ready > 0) return true;
+      if (ready == 0) {
+        keys.end_paste();
+        return true;
+      }
       if (ready < 0 && errno != EINTR) {
         read_error = errno;
         return false;
       }
     }
+  }
+
+  static bool readable() {
+    pollfd descriptor{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
+    return ::poll(&descriptor, 1, 0) != 0;
+  }
+
+  static unsigned char new_line(EditLine* editor, int) {
+    return ::el_insertstr(editor, "\n") == 0 ? CC_REFRESH : CC_ERROR;
+  }
+
+  /// The Tab key: completes as far as that is certain, then shows what there is.
+  static unsigned char complete(EditLine* editor, int) {
+    const State& state = of(editor);
+    if (!state.completer) return CC_ERROR;
+    const LineInfo* line = ::el_line(editor);
+    const std::string before(line->buffer, line->cursor);
+    const Completions found = state.completer(before);
+    if (found.candidates.empty() || found.begin > before.size()) return CC_ERROR;
+    std::string common = found.candidates.front();
+    for (const std::string& candidate : found.candidates) {
+      const auto [end, unused] = std::mismatch(common.begin(), common.end(), candidate.begin(), candidate.end());
+      common.erase(end, common.end());
+    }
+    while (!is_valid_utf8(common)) common.pop_back();
+    const std::string word = before.substr(found.begin);
+    if (common.size() > word.size() || found.candidates.size() == 1) {
+      int characters = 0;
+      for (const char c : word) characters += (static_cast<unsigned char>(c) & 0xc0) == 0x80 ? 0 : 1;
+      if (characters > 0) ::el_deletestr(editor, characters);
+      ::el_insertstr(editor, common.c_str());
+      return CC_REFRESH;
+    }
+    const Output output(STDOUT_FILENO);
+    output.write("\n" + in_columns(found.candidates, terminal_columns()));
+    return CC_REDISPLAY;
   }
 
   /// libedit's way to get a character: 1 and the character, 0 at the end, -1 on failure.
@@ -113,6 +184,7 @@ struct LineEditor::State {
         return 1;
       }
       if (!state.wait_for_input()) return -1;
+      if (!state.readable()) continue;
       char bytes[4096];
       const ssize_t n = ::read(STDIN_FILENO, bytes, sizeof bytes);
       if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
@@ -128,21 +200,30 @@ LineEditor::LineEditor(std::filesystem::path history_file) : state_(std::make_un
   State& state = *state_;
   state.history_file = std::move(history_file);
   state.history = ::history_init();
+  state.saved = ::history_init();
   state.editor = ::el_init("duet", stdin, stdout, stderr);
-  if (state.history == nullptr || state.editor == nullptr) {
+  if (state.history == nullptr || state.saved == nullptr || state.editor == nullptr) {
     if (state.history != nullptr) ::history_end(state.history);
+    if (state.saved != nullptr) ::history_end(state.saved);
     if (state.editor != nullptr) ::el_end(state.editor);
     fail(ErrorCode::kIoError, "the terminal cannot be used for editing lines");
   }
   HistEvent event;
-  ::history(state.history, &event, H_SETSIZE, kHistoryEntries);
-  ::history(state.history, &event, H_SETUNIQUE, 1);
-  if (!state.history_file.empty()) ::history(state.history, &event, H_LOAD, state.history_file.c_str());
+  for (History* history : {state.history, state.saved}) {
+    ::history(history, &event, H_SETSIZE, kHistoryEntries);
+    ::history(history, &event, H_SETUNIQUE, 1);
+    if (!state.history_file.empty()) ::history(history, &event, H_LOAD, state.history_file.c_str());
+  }
   ::el_set(state.editor, EL_CLIENTDATA, static_cast<void*>(&state));
   ::el_set(state.editor, EL_EDITOR, "emacs");
   ::el_set(state.editor, EL_HIST, ::history, state.history);
   ::el_set(state.editor, EL_PROMPT_ESC, &State::give_prompt, kInvisible);
   ::el_set(state.editor, EL_BIND, "^R", "em-inc-search-prev", nullptr);
+  ::el_set(state.editor, EL_ADDFN, "duet-complete", "completes commands, models and files", &State::complete);
+  ::el_set(state.editor, EL_BIND, "^I", "duet-complete", nullptr);
+  ::el_set(state.editor, EL_ADDFN, "duet-newline", "begins a new line", &State::new_line);
+  ::el_set(state.editor, EL_BIND, "^[^M", "duet-newline", nullptr);
+  ::el_set(state.editor, EL_BIND, "^[^J", "duet-newline", nullptr);
   ::el_source(state.editor, nullptr);
   ::el_set(state.editor, EL_GETCFN, &State::get_character);
   struct sigaction action {};
@@ -158,6 +239,7 @@ LineEditor::~LineEditor() {
   ::sigaction(SIGCONT, &state_->old_resume, nullptr);
   ::el_end(state_->editor);
   ::history_end(state_->history);
+  ::history_end(state_->saved);
 }
 
 ReadLine LineEditor::read(std::string_view prompt) {
@@ -172,30 +254,36 @@ ReadLine LineEditor::read(std::string_view prompt) {
   state.interrupted = false;
   state.read_error = 0;
   int count = 0;
-  state.keys.set_pasting(true);
+  if (!state.prefill.empty()) state.keys.insert(state.prefill);
+  state.prefill.clear();
   const char* line = ::el_gets(state.editor, &count);
-  state.keys.set_pasting(false);
   if (line != nullptr && count > 0 && !state.interrupted && state.read_error == 0) {
     std::string text(line, static_cast<size_t>(count));
     if (text.back() == '\n') text.pop_back();
-    return {ReadLine::Kind::kLine, replace_invalid_utf8(text)};
+    text = replace_invalid_utf8(text);
+    return {ReadLine::Kind::kLine, state.keys.expand(text), text, state.keys.take_pasted()};
   }
   if (state.read_error != 0) {
     fail(ErrorCode::kIoError, "the terminal cannot be read: {}", std::generic_category().message(state.read_error));
   }
-  if (!state.interrupted || termination_requested()) return {ReadLine::Kind::kEnd, {}};
-  return {ReadLine::Kind::kInterrupted, state.typed};
+  if (!state.interrupted || termination_requested()) return {ReadLine::Kind::kEnd, {}, {}, {}};
+  return {ReadLine::Kind::kInterrupted, state.keys.expand(state.typed), state.typed, {}};
 }
+
+void LineEditor::prefill(std::string text) { state_->prefill = std::move(text); }
+
+void LineEditor::set_completer(Completer completer) { state_->completer = std::move(completer); }
 
 bool LineEditor::remember(const std::string& entry) {
   State& state = *state_;
   HistEvent event;
   ::history(state.history, &event, H_ENTER, entry.c_str());
-  if (state.history_file.empty()) return true;
+  if (state.history_file.empty() || state.keys.has_stand_in(entry)) return true;
+  ::history(state.saved, &event, H_ENTER, entry.c_str());
   std::error_code error;
   std::filesystem::create_directories(state.history_file.parent_path(), error);
   const std::filesystem::path temporary = state.history_file.string() + fmt::format(".{}.tmp", ::getpid());
-  if (::history(state.history, &event, H_SAVE, temporary.c_str()) >= 0) {
+  if (::history(state.saved, &event, H_SAVE, temporary.c_str()) >= 0) {
     std::filesystem::rename(temporary, state.history_file, error);
     if (!error) return true;
   }

@@ -22,7 +22,8 @@ bool environment_set(const char* name) {
 Output::Output(int fd) : fd_(fd), terminal_(::isatty(fd) == 1) {
   const char* terminal_type = std::getenv("TERM");
   const bool dumb = terminal_type == nullptr || std::string_view(terminal_type) == "dumb";
-  colour_ = terminal_ && !dumb && !environment_set("NO_COLOR");
+  escapes_ = terminal_ && !dumb;
+  colour_ = escapes_ && !environment_set("NO_COLOR");
 }
 
 void Output::write(std::string_view text) const {

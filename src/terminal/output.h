@@ -14,6 +14,8 @@ class Output {
   bool is_terminal() const { return terminal_; }
   /// A terminal whose owner has not asked for plain text (NO_COLOR, TERM=dumb).
   bool colour() const { return colour_; }
+  /// A terminal that knows escape sequences (not TERM=dumb), coloured or not.
+  bool escapes() const { return escapes_; }
   /// Throws io_error.
   void write(std::string_view text) const;
   /// Text from a model or a file: on a terminal, control characters (but line ends and tabs) are shown as "^[" or
@@ -26,6 +28,7 @@ class Output {
  private:
   int fd_;
   bool terminal_;
+  bool escapes_;
   bool colour_;
 };
 
