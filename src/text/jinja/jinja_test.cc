@@ -111,6 +111,12 @@ TEST(JinjaWordwrap, BreaksAsTextwrapDoes) {
   EXPECT_EQ(outcome("{{ x|wordwrap }}"), "undefined");
 }
 
+TEST(JinjaSplit, KeepsTheSpaceOfThePartBehindTheLimit) {
+  EXPECT_EQ(render("{{ ' a  b c '.split(none, 1) }}{{ ' a b '.split(none, 0) }}{{ '  '.split(none, 0) }}"),
+            "['a', 'b c ']['a b '][]");
+  EXPECT_EQ(render("{{ ' a b  c '.rsplit(none, 1) }}{{ ' a b '.rsplit(maxsplit=0) }}"), "[' a b', 'c'][' a b']");
+}
+
 TEST(JinjaBytes, DecodeByEncodingAndErrorHandler) {
   EXPECT_EQ(render("{{ 'aé€'.encode().decode() }}"), "aé€");
   EXPECT_EQ(render("{{ 'é'.encode('latin-1').decode('latin_1') }}"), "é");
