@@ -88,11 +88,10 @@ void add_sampling_options(CLI::App& command, SamplingOptions& options) {
   for (const SamplingField& field : sampling_fields()) {
     const std::string name(field.name);
     const std::string other = name == "repeat-penalty" ? ",--repetition-penalty" : "";
-    const std::string note = name == "seed" ? " (default: another each time)" : "";
     command
         .add_option_function<std::string>(
             "--" + name + other, [&options, name](const std::string& text) { options.fields.emplace_back(name, text); },
-            std::string(field.help) + note)
+            std::string(field.help))
         ->check(judged_by([name](std::string_view text) {
           SamplingParams params;
           set_sampling_field(params, name, text);

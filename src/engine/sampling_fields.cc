@@ -40,7 +40,8 @@ constexpr std::array kFields = {
                   "above 0, at most 1"},
     SamplingField{"xtc-probability", "P", "how often XTC leaves out the likeliest tokens but the last of them",
                   "0 to 1"},
-    SamplingField{"xtc-threshold", "P", "tokens of at least this probability are likeliest ones for XTC", "0 to 1"},
+    SamplingField{"xtc-threshold", "P", "tokens of at least this probability are likeliest ones for XTC (default: 0.1)",
+                  "0 to 1"},
     SamplingField{"repeat-penalty", "R", "above 1: what prompt or answer hold already becomes less likely",
                   "above 0, at most 10000"},
     SamplingField{"presence-penalty", "X", "taken off the logit of each token that the answer holds already",
@@ -49,9 +50,12 @@ constexpr std::array kFields = {
                   "-100 to 100"},
     SamplingField{"dry-multiplier", "M", "how strongly DRY works against repeated sequences; 0 = not at all",
                   "0 to 10000"},
-    SamplingField{"dry-base", "B", "by how much DRY's penalty grows with each repeated token", "1 to 10000"},
-    SamplingField{"dry-allowed-length", "N", "repetitions shorter than N tokens are none for DRY", "1 or more"},
-    SamplingField{"seed", "S", "the same seed gives the same answer", "0 to 18446744073709551615"},
+    SamplingField{"dry-base", "B", "by how much DRY's penalty grows with each repeated token (default: 1.75)",
+                  "1 to 10000"},
+    SamplingField{"dry-allowed-length", "N", "repetitions shorter than N tokens are none for DRY (default: 2)",
+                  "1 or more"},
+    SamplingField{"seed", "S", "the same seed gives the same answer (default: another each time)",
+                  "0 to 18446744073709551615"},
 };
 
 constexpr std::array<Range, kFields.size()> kRanges = {{
