@@ -30,7 +30,7 @@ class EntryReader {
   ChatEntry read(std::string_view prompt) {
     if (!next(prompt)) return ended_;
     source_ = typed_;
-    if (pasted([&](const std::string& text) { return line_.starts_with(text); })) return text_entry(line_);
+    if (pasted([&](const std::string& piece) { return line_.starts_with(piece); })) return text_entry(line_);
     if (const size_t begin = line_.find_first_not_of(kSpace);
         begin != std::string::npos && std::string_view(line_).substr(begin).starts_with(kBlock)) {
       return read_block(line_.substr(begin + kBlock.size()));
@@ -40,7 +40,7 @@ class EntryReader {
               std::string(name), source_, pasted_};
     }
     std::string text;
-    while (line_.ends_with('\\') && !pasted([&](const std::string& text) { return line_.ends_with(text); })) {
+    while (line_.ends_with('\\') && !pasted([&](const std::string& piece) { return line_.ends_with(piece); })) {
       text += line_.substr(0, line_.size() - 1) + "\n";
       if (!next(prompt_)) return ended_;
       source_ += "\n" + typed_;
