@@ -1,8 +1,14 @@
+#include <fmt/core.h>
+
+#include <cstdlib>
+#include <fstream>
 #include <memory>
 
 #include "apps/command.h"
 #include "apps/generation_options.h"
 #include "apps/model_session.h"
+#include "apps/thinking_options.h"
+#include "hub/listing.h"
 #include "hub/pull.h"
 #include "hub/store.h"
 #include "terminal/chat_screen.h"
@@ -22,28 +28,86 @@ constexpr SamplingParams kRetrySampling{
 
 struct ChatArguments {
   std::string model, system;
-  bool no_history = false;
+  bool no_history = false, resume = false, plain = false;
   SessionOptions session;
   SamplingOptions sampling;
+  ThinkingOptions thinking;
 };
+
+/// What Linux would give without swapping; UINT64_MAX where it does not say.
+uint64_t available_memory_bytes() {
+  std::ifstream info("/proc/meminfo");
+  for (std::string line; std::getline(info, line);) {
+    if (line.starts_with("MemAvailable:"))
+      return std::strtoull(line.c_str() + sizeof "MemAvailable:" - 1, nullptr, 10) << 10;
+  }
+  return UINT64_MAX;
+}
+
+/// What opens the model again from any folder: a path as an absolute one, a name as it is.
+std::string lasting_name(const std::string& name, const std::filesystem::path& path) {
+  std::error_code error;
+  if (std::filesystem::exists(name, error)) return std::filesystem::absolute(path).lexically_normal().string();
+  return name.empty() ? path.stem().string() : name;
+}
+
+OpenedModel open_model(const ChatArguments& arguments, const std::string& name, bool beside_another) {
+  ProgressDisplay progress(ProgressDisplay::standard_error());
+  const auto path = ensure_model(name, progress, [] { return interrupt_requested().load(); });
+  if (beside_another) {
+    const uint64_t bytes = footprint(path).bytes, available = available_memory_bytes();
+    if (bytes > available) {
+      throw Error(ErrorCode::kOutOfMemory,
+                  fmt::format("{} takes about {}, and beside the model that is open {} are free",
+                              path.filename().string(), human_bytes(bytes), human_bytes(available)),
+                  fmt::format("leave, then: duet chat {} --continue", name));
+    }
+  }
+  OpenedModel opened;
+  opened.session = open_session(path, arguments.session);
+  opened.name = lasting_name(name, path);
+  print_sampling_warnings(opened.session->model());
+  const auto recommended = opened.session->model().recommended_sampling();
+  opened.sampling = arguments.sampling.over(recommended.value_or(kDefaultSampling));
+  opened.retry_sampling = arguments.sampling.over(recommended.value_or(kRetrySampling));
+  return opened;
+}
+
+std::vector<std::string> model_names() {
+  std::vector<std::string> names;
+  for (const ListedModel& model : list_models(Store::from_environment(), load_catalog())) names.push_back(model.name);
+  return names;
+}
 
 void chat(const ChatArguments& arguments) {
   check_activations(arguments.session.activations);
   watch_interrupts();
-  ProgressDisplay progress(ProgressDisplay::standard_error());
-  const auto path = ensure_model(arguments.model, progress, [] { return interrupt_requested().load(); });
-  const auto session = open_session(path, arguments.session);
+  const std::filesystem::path state = Store::from_environment().home() / "state";
   ChatScreenOptions options;
-  const auto recommended = session->model().recommended_sampling();
-  options.sampling = arguments.sampling.over(recommended.value_or(kDefaultSampling));
-  options.retry_sampling = arguments.sampling.over(recommended.value_or(kRetrySampling));
+  if (arguments.resume) {
+    std::vector<std::string> problems;
+    options.resumed = ChatStore(state / "chats").newest(problems);
+    for (const std::string& problem : problems) fmt::print(stderr, "duet: note: passed over: {}\n", problem);
+    if (!options.resumed) {
+      throw Error(ErrorCode::kNotFound, "there is no conversation to go on with", "duet chat begins one");
+    }
+  }
+  const bool same_model = arguments.model.empty() && options.resumed;
+  OpenedModel model = open_model(arguments, same_model ? options.resumed->model : arguments.model, false);
+  arguments.thinking.check(*model.session);
+  options.chat = arguments.thinking.over();
   options.sampling_texts = arguments.sampling.texts();
-  print_sampling_warnings(session->model());
   options.max_new_tokens = arguments.sampling.max_new_tokens;
   options.stop_strings = arguments.sampling.stop_strings;
   options.system = arguments.system;
-  if (!arguments.no_history) options.history_file = Store::from_environment().home() / "state" / "chat_history";
-  ChatScreen(*session, std::move(options)).run();
+  options.plain = arguments.plain;
+  if (!arguments.no_history) {
+    options.history_file = state / "chat_history";
+    options.chats_folder = state / "chats";
+  }
+  options.open_model = [&](const std::string& name) { return open_model(arguments, name, true); };
+  options.model_names = model_names;
+  ChatScreen(std::move(model), std::move(options)).run();
 }
 
 }  // namespace
@@ -58,17 +122,25 @@ void add_chat_command(CLI::App& app, CommandState&) {
           "fetched once, saying so, when it is not here")
       ->type_name("MODEL");
   command->add_option("--system", arguments->system, "the system message")->type_name("TEXT");
-  command->add_flag("--no-history", arguments->no_history, "neither read nor write the history of typed lines");
+  command->add_flag("--continue", arguments->resume,
+                    "go on with the last conversation, with its model unless MODEL is given");
+  command->add_flag("--no-history", arguments->no_history,
+                    "neither read nor write the history of typed lines, and do not keep the conversation");
+  command->add_flag("--plain", arguments->plain, "show answers as they are, without rendering their Markdown");
+  add_thinking_options(*command, arguments->thinking, /*turns=*/true);
   add_sampling_options(*command, arguments->sampling);
   add_session_options(*command, arguments->session, /*context=*/true);
   command->footer(
       "Answers are sampled as the model's makers ask for (generation_config.json of its folder), else as with\n"
       "--temperature 0 --repeat-penalty 1.05, where the same words get the same answer (/regen: with --temperature 0.4\n"
-      "--top-p 0.9 --min-p 0.05). Ctrl-C stops an answer, Ctrl-D leaves, /help lists the commands.\n"
-      "What is typed is kept in DUET_HOME/state/chat_history, what is answered is not.\n"
-      "Away from a terminal each line of standard input is answered once.\n\n"
+      "--top-p 0.9 --min-p 0.05). Ctrl-C stops an answer, twice quickly leaves; Ctrl-D leaves; /help lists the commands.\n"
+      "@FILE in a message attaches a text file. What is typed is kept in DUET_HOME/state/chat_history, conversations in\n"
+      "DUET_HOME/state/chats (the last 100), for --continue; others cannot read them, and nothing leaves this machine.\n"
+      "Without colour (NO_COLOR, TERM=dumb) the marks of Markdown stay as they are written.\n"
+      "Away from a terminal each line of standard input is answered once, byte for byte, and nothing is kept.\n\n"
       "Examples:\n"
       "  duet chat\n"
+      "  duet chat --continue\n"
       "  duet chat qwen2.5-coder-0.5b --system \"You answer with code only.\"\n"
       "  echo \"What is the capital of France?\" | duet chat");
   command->callback([arguments] { chat(*arguments); });

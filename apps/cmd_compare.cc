@@ -9,6 +9,7 @@
 #include "apps/compare_report.h"
 #include "apps/generation_options.h"
 #include "apps/model_session.h"
+#include "apps/thinking_options.h"
 #include "hub/listing.h"
 #include "hub/resolve.h"
 #include "terminal/interrupt.h"
@@ -33,6 +34,7 @@ struct CompareArguments {
   bool markdown = false, no_answers = false, no_speed = false, no_languages = false;
   SessionOptions session;
   SamplingOptions sampling;
+  ThinkingOptions thinking;
 };
 
 /// What the store, else the file itself, says of a model's licence; "" when neither does.
@@ -77,6 +79,7 @@ void run_compare(const CompareArguments& arguments, bool json) {
   if (options.prompts.empty()) options.prompts.assign(std::begin(kDefaultPrompts), std::end(kDefaultPrompts));
   if (arguments.no_answers) options.prompts.clear();
   options.system = arguments.system;
+  options.chat = arguments.thinking.over();
   options.sampling = arguments.sampling.over(SamplingParams{});
   options.sampling_texts = arguments.sampling.texts();
   options.max_new_tokens =
@@ -130,6 +133,7 @@ void add_compare_command(CLI::App& app, CommandState& state) {
   command->add_flag("--no-languages", arguments->no_languages, "no counting of tokens by language");
   command->add_flag("--md", arguments->markdown, "print Markdown");
   command->add_flag("--json", state.json_errors, "print one JSON object");
+  add_thinking_options(*command, arguments->thinking, /*turns=*/false);
   add_sampling_options(*command, arguments->sampling);
   add_session_options(*command, arguments->session, /*context=*/true);
   command->footer(

@@ -6,6 +6,7 @@
 #include "apps/command.h"
 #include "apps/generation_options.h"
 #include "apps/model_session.h"
+#include "apps/thinking_options.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "hub/resolve.h"
@@ -29,6 +30,7 @@ struct RunArguments {
   int64_t logprobs = -1;
   SessionOptions session;
   SamplingOptions sampling;
+  ThinkingOptions thinking;
 };
 
 /// The files as they are put before the prompt: each as "File NAME:", an empty line, its text and an empty line; with
@@ -194,6 +196,10 @@ void run(const RunArguments& arguments, bool json) {
     throw Error(ErrorCode::kUsageError, "--system does not go with --raw",
                 "a raw prompt is given to the model as it is");
   }
+  if (arguments.raw && arguments.thinking.given()) {
+    throw Error(ErrorCode::kUsageError, "--think, --no-think and --think-budget do not go with --raw",
+                "a raw prompt is given to the model as it is");
+  }
   if (arguments.logprobs >= 0 && !json) {
     throw Error(ErrorCode::kUsageError, "--logprobs needs --json", "only its events have a place for them");
   }
@@ -202,6 +208,7 @@ void run(const RunArguments& arguments, bool json) {
   const std::filesystem::path path = resolve_model(arguments.model);
   const std::string prompt = read_prompt(arguments);
   const auto session = open_session(path, arguments.session);
+  if (!arguments.raw) arguments.thinking.check(*session);
   GenerateRequest request;
   request.sampling = sampling_of(arguments, *session);
   request.sampling_texts = arguments.sampling.texts();
@@ -218,7 +225,7 @@ void run(const RunArguments& arguments, bool json) {
     Conversation conversation;
     conversation.set_system(arguments.system);
     conversation.add_user(prompt);
-    session->chat(conversation.messages(), {}, std::move(request), interrupt_requested(), sink);
+    session->chat(conversation.messages(), arguments.thinking.over(), std::move(request), interrupt_requested(), sink);
   }
   printer.check();
   if (printer.full_context()) {
@@ -259,6 +266,7 @@ void add_run_command(CLI::App& app, CommandState& state) {
       "--recommended", arguments->recommended,
       "sample as the model's makers ask for (generation_config.json, or general.sampling of a GGUF file)");
   command->add_flag("--json", state.json_errors, "print one JSON object a line: text as it comes, then what it took");
+  add_thinking_options(*command, arguments->thinking, /*turns=*/false);
   add_sampling_options(*command, arguments->sampling);
   add_session_options(*command, arguments->session, /*context=*/true);
   command->footer(

@@ -37,7 +37,10 @@ ChatPrompt encode_messages(const ChatTemplate& chat_template, const Tokenizer& t
   TemplateInput input;
   input.messages = messages_json(kept);
   input.kwargs = Json::Object{{"add_generation_prompt", true}};
-  if (options.think) input.kwargs.object().emplace_back(std::string(kSwitch), *options.think);
+  const bool limited = options.thought_tokens.has_value();
+  if (options.think || limited) {
+    input.kwargs.object().emplace_back(std::string(kSwitch), options.think.value_or(limited));
+  }
   return encode_chat(chat_template, tokenizer, std::move(input));
 }
 

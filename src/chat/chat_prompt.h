@@ -18,7 +18,8 @@ struct ChatOptions {
   /// Whether the model thinks before it answers; std::nullopt: as its template has it. Where the template has no
   /// switch, false closes a thought as soon as it opens, and true is unsupported_feature unless the template opens one.
   std::optional<bool> think;
-  /// The most tokens that a thought may have; then it is closed and the answer begins. std::nullopt: no limit.
+  /// The most tokens that a thought may have; then it is closed and the answer begins. std::nullopt: no limit. Where
+  /// `think` is not set a limit asks for thinking, if the template has a switch.
   std::optional<int64_t> thought_tokens;
   /// A conversation that does not fit the context loses its oldest turns, and the reader is told (TurnsDropped);
   /// otherwise it is context_overflow.

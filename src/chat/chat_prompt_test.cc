@@ -132,6 +132,14 @@ TEST(PrepareChat, ThinkingIsTheTemplatesSwitch) {
   EXPECT_EQ(prepared.thought->max_tokens, 7);
 }
 
+TEST(PrepareChat, ALimitAsksForThinking) {
+  constexpr std::string_view kOffByDefault =
+      "{{ messages[0].content }}{% if enable_thinking is defined and enable_thinking %}<think>{% endif %}{# </think> #}";
+  EXPECT_EQ(prepare({{"user", "x"}}, {}, 1000, 0, kOffByDefault).ids, spelled("x"));
+  EXPECT_EQ(prepare({{"user", "x"}}, {.thought_tokens = 3}, 1000, 0, kOffByDefault).ids, spelled("xT"));
+  EXPECT_EQ(prepare({{"user", "x"}}, {.think = false, .thought_tokens = 3}, 1000, 0, kOffByDefault).ids, spelled("x"));
+}
+
 TEST(PrepareChat, WithoutASwitchAThoughtIsClosedAtOnce) {
   const PreparedChat prepared =
       prepare({{"user", "x"}}, {.think = false}, 1000, 0, "{# </think> #}{{ messages[0].content }}<think>\n");

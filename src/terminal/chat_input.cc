@@ -1,5 +1,7 @@
 #include "terminal/chat_input.h"
 
+#include <algorithm>
+
 namespace duet {
 namespace {
 
@@ -28,7 +30,7 @@ class EntryReader {
   ChatEntry read(std::string_view prompt) {
     if (!next(prompt)) return ended_;
     source_ = typed_;
-    if (!pasted_.empty() && line_.starts_with(pasted_.front())) return text_entry(line_);
+    if (pasted([&](const std::string& piece) { return line_.starts_with(piece); })) return text_entry(line_);
     if (const size_t begin = line_.find_first_not_of(kSpace);
         begin != std::string::npos && std::string_view(line_).substr(begin).starts_with(kBlock)) {
       return read_block(line_.substr(begin + kBlock.size()));
@@ -38,7 +40,7 @@ class EntryReader {
               std::string(name), source_, pasted_};
     }
     std::string text;
-    while (line_.ends_with('\\') && (pasted_.empty() || !line_.ends_with(pasted_.back()))) {
+    while (line_.ends_with('\\') && !pasted([&](const std::string& piece) { return line_.ends_with(piece); })) {
       text += line_.substr(0, line_.size() - 1) + "\n";
       if (!next(prompt_)) return ended_;
       source_ += "\n" + typed_;
@@ -49,6 +51,11 @@ class EntryReader {
  private:
   ChatEntry text_entry(std::string text) const {
     return {ChatEntry::Kind::kText, std::move(text), "", source_, pasted_};
+  }
+
+  template <typename Predicate>
+  bool pasted(Predicate predicate) const {
+    return std::any_of(pasted_.begin(), pasted_.end(), predicate);
   }
 
   bool next(std::string_view prompt) {

@@ -55,7 +55,9 @@ void KeyInput::end_paste() {
   const bool wanted = in_paste_ && !dropping_;
   paste_.clear();
   in_paste_ = dropping_ = false;
-  if (wanted) insert(text);
+  if (!wanted) return;
+  if (text.find('\n') != std::string::npos) pasted_.push_back(text);
+  insert(text);
 }
 
 void KeyInput::interrupt() {
@@ -74,7 +76,6 @@ void KeyInput::insert(std::string_view text) {
                         lines == 1 ? "" : "s");
     stand_ins_.emplace_back(shown, text);
   }
-  if (lines > 1) pasted_.emplace_back(text);
   for (std::string_view rest = shown; !rest.empty();) {
     const Utf8Step step = decode_utf8(rest);
     if (step.code < 0x20 || step.code == 0x7f) ready_.push_back(kQuote);
@@ -124,9 +125,12 @@ bool KeyInput::has_stand_in(std::string_view line) const {
                      [&](const auto& stand_in) { return line.find(stand_in.first) != std::string_view::npos; });
 }
 
-std::vector<std::string> KeyInput::take_pasted() {
+std::vector<std::string> KeyInput::take_pasted(std::string_view line) {
   std::vector<std::string> pasted = std::move(pasted_);
   pasted_.clear();
+  for (const auto& [shown, text] : stand_ins_) {
+    if (line.find(shown) != std::string_view::npos && text.find('\n') != std::string::npos) pasted.push_back(text);
+  }
   return pasted;
 }
 

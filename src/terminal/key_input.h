@@ -22,7 +22,7 @@ class KeyInput {
   void feed(std::string_view bytes) { bytes_ += bytes; }
   /// The next character, or nothing when more bytes are needed. A lone ESC at the end of what was fed is an ESC key.
   std::optional<char32_t> next();
-  /// As if `text` had been pasted.
+  /// As if `text` had been pasted, but for what pasted() says.
   void insert(std::string_view text);
 
   /// A paste has begun and not ended.
@@ -35,8 +35,10 @@ class KeyInput {
   /// Stand-ins replaced by what they stand for.
   std::string expand(std::string_view line) const;
   bool has_stand_in(std::string_view line) const;
-  /// Pasted texts of many lines, since the last call.
-  std::vector<std::string> take_pasted();
+  /// Texts of many lines that were pasted into this line: those of its stand-ins, and small ones since the last call.
+  std::vector<std::string> take_pasted(std::string_view line);
+  /// The next take_pasted() gives these as well.
+  void add_pasted(std::vector<std::string> pasted) { pasted_ = std::move(pasted); }
 
  private:
   bool take(std::string_view mark);

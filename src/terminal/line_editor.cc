@@ -261,7 +261,8 @@ ReadLine LineEditor::read(std::string_view prompt) {
     std::string text(line, static_cast<size_t>(count));
     if (text.back() == '\n') text.pop_back();
     text = replace_invalid_utf8(text);
-    return {ReadLine::Kind::kLine, state.keys.expand(text), text, state.keys.take_pasted()};
+    std::string whole = state.keys.expand(text);
+    return {ReadLine::Kind::kLine, std::move(whole), text, state.keys.take_pasted(text)};
   }
   if (state.read_error != 0) {
     fail(ErrorCode::kIoError, "the terminal cannot be read: {}", std::generic_category().message(state.read_error));
@@ -270,7 +271,10 @@ ReadLine LineEditor::read(std::string_view prompt) {
   return {ReadLine::Kind::kInterrupted, state.keys.expand(state.typed), state.typed, {}};
 }
 
-void LineEditor::prefill(std::string text) { state_->prefill = std::move(text); }
+void LineEditor::prefill(std::string text, std::vector<std::string> pasted) {
+  state_->prefill = std::move(text);
+  state_->keys.add_pasted(std::move(pasted));
+}
 
 void LineEditor::set_completer(Completer completer) { state_->completer = std::move(completer); }
 

@@ -50,8 +50,8 @@ class LineEditor final : public LineSource {
 
   /// `prompt` may hold colours (ESC [ ... m).
   ReadLine read(std::string_view prompt) override;
-  /// The next read() begins with this text in the line.
-  void prefill(std::string text);
+  /// The next read() begins with this text in the line, of which `pasted` was pasted.
+  void prefill(std::string text, std::vector<std::string> pasted = {});
   /// What the Tab key asks.
   void set_completer(Completer completer);
   /// Puts an entry into the history and saves it, but for one with the stand-in of a large paste, which means something
