@@ -92,8 +92,8 @@ class RunPrinter {
     if (!json_) return;
     print({{"event", "prompt"}, {"done_tokens", progress.done_tokens}, {"total_tokens", progress.total_tokens}});
   }
-  void operator()(const TextDelta& delta) { add("text", delta.choice, delta.text); }
-  void operator()(const ReasoningDelta& delta) { add("reasoning", delta.choice, delta.text); }
+  void operator()(const TextDelta& delta) { add({.text = delta.text}, delta.choice); }
+  void operator()(const ReasoningDelta& delta) { add({.thought = true, .text = delta.text}, delta.choice); }
   void operator()(const Finished& finished) {
     full_context_ = full_context_ || finished.reason == FinishReason::kContext;
     cancelled_ = cancelled_ || finished.reason == FinishReason::kCancelled;
@@ -108,6 +108,7 @@ class RunPrinter {
     if (!finished.stop_string.empty()) object.emplace_back("stop_string", finished.stop_string);
     object.emplace_back("prompt_tokens", finished.prompt_tokens);
     object.emplace_back("new_tokens", finished.new_tokens);
+    if (finished.thought_tokens > 0) object.emplace_back("thought_tokens", finished.thought_tokens);
     object.emplace_back("prompt_seconds", finished.prompt_seconds);
     object.emplace_back("answer_seconds", finished.answer_seconds);
     object.emplace_back("prompt_tok_per_s", prompt_tokens_per_second(finished));
@@ -131,19 +132,37 @@ class RunPrinter {
   bool full_context() const { return full_context_; }
 
  private:
+  struct Piece {
+    bool thought = false;
+    std::string text;
+  };
   struct Waiting {
-    std::string text;  // of an answer whose turn has not come
+    std::vector<Piece> pieces;  // of an answer whose turn has not come
     bool ended = false;
   };
 
-  void add(std::string_view event, int32_t choice, const std::string& text) {
-    if (json_) return print({{"event", event}, {"choice", int64_t{choice}}, {"text", text}});
+  void add(Piece piece, int32_t choice) {
+    if (json_) {
+      return print(
+          {{"event", piece.thought ? "reasoning" : "text"}, {"choice", int64_t{choice}}, {"text", piece.text}});
+    }
     if (static_cast<size_t>(choice) != shown_) {
-      answers_[static_cast<size_t>(choice)].text += text;
+      answers_[static_cast<size_t>(choice)].pieces.push_back(std::move(piece));
       return;
     }
-    output_.write_untrusted(text);
-    line_open_ = !text.ends_with('\n');
+    show(piece);
+  }
+  /// Away from a terminal a thought is no part of what was asked for.
+  void show(const Piece& piece) {
+    if (piece.thought && !output_.is_terminal()) return;
+    if (in_thought_ && !piece.thought) output_.write("\n\n");
+    in_thought_ = piece.thought;
+    if (piece.thought) {
+      output_.write(output_.dim(visible_controls(piece.text)));
+    } else {
+      output_.write_untrusted(piece.text);
+    }
+    line_open_ = !piece.text.ends_with('\n');
   }
   /// Goes on to the next answer that is not over yet.
   void show_waiting() {
@@ -151,9 +170,7 @@ class RunPrinter {
       end_line();
       if (++shown_ == answers_.size()) return;
       output_.write(fmt::format("--- answer {} of {} ---\n", shown_ + 1, answers_.size()));
-      if (const std::string text = std::move(answers_[shown_].text); !text.empty()) {
-        add("text", static_cast<int32_t>(shown_), text);
-      }
+      for (const Piece& piece : std::exchange(answers_[shown_].pieces, {})) show(piece);
     }
   }
   void describe(Json::Object& object, const TokenLogprob& token) const {
@@ -167,7 +184,7 @@ class RunPrinter {
   void print(Json::Object object) { output_.write(Json(std::move(object)).dump() + "\n"); }
   void end_line() {
     if (line_open_) output_.write("\n");
-    line_open_ = false;
+    line_open_ = in_thought_ = false;
   }
 
   Output output_{STDOUT_FILENO};
@@ -176,7 +193,7 @@ class RunPrinter {
   const Tokenizer& tokenizer_;
   std::vector<Waiting> answers_;
   size_t shown_ = 0;  // whose text is printed as it comes
-  bool line_open_ = false, full_context_ = false, cancelled_ = false;
+  bool line_open_ = false, in_thought_ = false, full_context_ = false, cancelled_ = false;
   std::optional<Error> error_;
 };
 
@@ -270,6 +287,7 @@ void add_run_command(CLI::App& app, CommandState& state) {
   add_sampling_options(*command, arguments->sampling);
   add_session_options(*command, arguments->session, /*context=*/true);
   command->footer(
+      "A thought is shown dim on a terminal and left out elsewhere; --json has it as events of its own.\n"
       "Without options the answer is greedy (temperature 0): the same prompt always gives the same text. --recommended\n"
       "samples as the makers ask for; options of sampling that are given go before what they say.\n"
       "With a prompt and piped input both are used, the prompt first. Ctrl-C ends the answer, with exit status 130.\n\n"
