@@ -126,7 +126,7 @@ class RunPrinter {
 
   /// Throws what ended the request other than an answer.
   void check() const {
-    if (error_) throw *error_;
+    if (error_) throw Error(*error_);
     if (cancelled_) throw Error(ErrorCode::kCancelled, "interrupted");
   }
   bool full_context() const { return full_context_; }

@@ -87,10 +87,10 @@ void add_sampling_options(CLI::App& command, SamplingOptions& options) {
       ->type_name("N");
   for (const SamplingField& field : sampling_fields()) {
     const std::string name(field.name);
-    const std::string other = name == "repeat-penalty" ? ",--repetition-penalty" : "";
     command
         .add_option_function<std::string>(
-            "--" + name + other, [&options, name](const std::string& text) { options.fields.emplace_back(name, text); },
+            name == "repeat-penalty" ? "--repeat-penalty,--repetition-penalty" : fmt::format("--{}", name),
+            [&options, name](const std::string& text) { options.fields.emplace_back(name, text); },
             std::string(field.help))
         ->check(judged_by([name](std::string_view text) {
           SamplingParams params;
