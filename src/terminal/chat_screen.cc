@@ -156,7 +156,8 @@ void ChatScreen::tell(const AnswerView& shown, bool stopped) {
     note(fmt::format("the answer ends here: the context of {} tokens is full. /clear starts afresh",
                      model_.session->context_tokens()));
   }
-  if (interactive_) output_.write(output_.dim(statistics_line(shown.finished())) + "\n");
+  if (interactive_ && shown.finished().new_tokens > 0)
+    output_.write(output_.dim(statistics_line(shown.finished())) + "\n");
 }
 
 /// Writes the conversation as it is now; that this fails ends no chat.
@@ -186,7 +187,8 @@ void ChatScreen::greet() const {
     question = message.content;
   }
   note(fmt::format("going on with {} turn{} with {}; the last question was: {}", turns, turns == 1 ? "" : "s",
-                   options_.resumed->model, one_line(question, kQuoteColumns)));
+                   std::filesystem::path(options_.resumed->model).filename().string(),
+                   one_line(question, kQuoteColumns)));
 }
 
 /// Ctrl-C at the prompt: true if it is the second of two.
@@ -206,9 +208,19 @@ bool ChatScreen::leaves_on_interrupt(const ChatEntry& entry) {
   return second;
 }
 
+void ChatScreen::write_dim(std::string_view text) const {
+  TextFlow flow(output_.colour(), terminal_columns);
+  flow.begin_line("", "", false);
+  std::string shown = visible_controls(text);
+  std::replace(shown.begin(), shown.end(), '\n', ' ');
+  flow.put_text(shown, kDim);
+  flow.end_line();
+  output_.write(flow.take());
+}
+
 void ChatScreen::note(std::string_view text) const {
   if (interactive_) {
-    output_.write(output_.dim(fmt::format("({})", visible_controls(text))) + "\n");
+    write_dim(fmt::format("({})", text));
   } else {
     notes_.write(fmt::format("duet: note: {}\n", text));
   }
@@ -221,7 +233,7 @@ void ChatScreen::report(const Error& error) const {
                            : options_.chat.drop_oldest ? "/clear starts afresh"
                                                        : "/clear starts afresh, /undo takes a turn back, "
                                                          "duet chat --continue --drop-oldest leaves the oldest out";
-  if (!hint.empty()) output_.write(output_.dim("hint: " + visible_controls(hint)) + "\n");
+  if (!hint.empty()) write_dim("hint: " + hint);
 }
 
 }  // namespace duet
