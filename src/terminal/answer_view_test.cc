@@ -42,7 +42,7 @@ class Shown {
 
   std::string text(const std::vector<ChatEvent>& events, bool plain = false) {
     const Output output(write_);
-    AnswerView view(output, plain);
+    AnswerView view(output, plain, [&](const std::string& note) { output.write("(" + note + ")\n"); });
     for (const ChatEvent& event : events) view.show(event);
     view.end();
     answer = view.text();
@@ -74,6 +74,11 @@ TEST(AnswerView, ATerminalGetsThoughtsAndMarkdown) {
             "\x1b[2mthought for 0.0 s\x1b[0m\n\n\x1b[1mYes\x1b[0m, ^[[2J it is.\n");
   EXPECT_EQ(terminal.answer, "\n\n**Yes**, \x1b[2J it is.");
   EXPECT_EQ(terminal.thoughts, "Let me *see.\nWell.");
+}
+
+TEST(AnswerView, LeftOutTurnsAreSaidFirst) {
+  EXPECT_EQ(Shown(true).text({TurnsDropped{4}, TextDelta{"a"}, Finished{}}),
+            "(the conversation is longer than the context: its 4 oldest messages are left out)\na\n");
 }
 
 TEST(AnswerView, WithoutColour) {

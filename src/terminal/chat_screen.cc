@@ -107,7 +107,7 @@ bool ChatScreen::answer(const SamplingParams& sampling) {
   request.sampling.seed += answers_++;  // so that /regen says something else
   request.max_new_tokens = options_.max_new_tokens;
   request.stop_strings = options_.stop_strings;
-  AnswerView shown(output_, options_.plain);
+  AnswerView shown(output_, options_.plain, [this](const std::string& text) { note(text); });
   std::optional<Error> thrown;
   {
     const TerminalMode::Quiet quiet(interactive_);
@@ -142,10 +142,6 @@ bool ChatScreen::answer(const SamplingParams& sampling) {
 
 /// What there is to say below an answer.
 void ChatScreen::tell(const AnswerView& shown, bool stopped) {
-  if (shown.dropped_messages() > 0) {
-    note(fmt::format("the conversation is longer than the context: its oldest {} messages were left out",
-                     shown.dropped_messages()));
-  }
   if (stopped) {
     if (!interactive_ || termination_requested()) throw Error(ErrorCode::kCancelled, "interrupted");
     take_interrupt();
@@ -156,8 +152,7 @@ void ChatScreen::tell(const AnswerView& shown, bool stopped) {
     note(fmt::format("the answer ends here: the context of {} tokens is full. /clear starts afresh",
                      model_.session->context_tokens()));
   }
-  if (interactive_ && shown.finished().new_tokens > 0)
-    output_.write(output_.dim(statistics_line(shown.finished())) + "\n");
+  if (interactive_ && shown.finished().new_tokens > 0) write_dim(statistics_line(shown.finished()));
 }
 
 /// Writes the conversation as it is now; that this fails ends no chat.
