@@ -22,8 +22,9 @@ std::string statistics_line(const Finished& finished) {
   return line + fmt::format(", {:.2f} s", finished.prompt_seconds);
 }
 
-AnswerView::AnswerView(const Output& output, bool plain)
+AnswerView::AnswerView(const Output& output, bool plain, std::function<void(const std::string&)> note)
     : output_(output),
+      note_(std::move(note)),
       rendered_(output.is_terminal() && !plain),
       markdown_({.colour = output.colour(), .width = terminal_columns}),
       thought_({.colour = output.colour(), .marks = false, .style = kDim, .width = terminal_columns}) {}
@@ -32,7 +33,12 @@ void AnswerView::show(const ChatEvent& event) {
   std::visit([this](const auto& e) { on(e); }, event);
 }
 
-void AnswerView::on(const TurnsDropped& dropped) { dropped_messages_ = dropped.messages; }
+void AnswerView::on(const TurnsDropped& dropped) {
+  if (!note_) return;
+  clear_hint();
+  note_(fmt::format("the conversation is longer than the context: its {} oldest messages are left out",
+                    dropped.messages));
+}
 
 void AnswerView::on(const PromptProgress& progress) {
   const auto now = Clock::now();

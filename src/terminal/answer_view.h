@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -15,7 +16,8 @@ namespace duet {
 /// answer's text goes out byte for byte, and thoughts do not.
 class AnswerView {
  public:
-  AnswerView(const Output& output, bool plain);
+  /// `note` says something to the person, in a line of its own.
+  AnswerView(const Output& output, bool plain, std::function<void(const std::string&)> note = {});
 
   void show(const ChatEvent& event);
   /// The answer ended without an event of its own: what is on the screen is brought to an end.
@@ -25,7 +27,6 @@ class AnswerView {
   const std::string& reasoning() const { return reasoning_; }
   const Finished& finished() const { return finished_; }
   const std::optional<Error>& error() const { return error_; }
-  int64_t dropped_messages() const { return dropped_messages_; }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -40,6 +41,7 @@ class AnswerView {
   void end_thought();
 
   const Output& output_;
+  std::function<void(const std::string&)> note_;
   bool rendered_;
   MarkdownRenderer markdown_, thought_;
   Clock::time_point began_ = Clock::now(), thought_began_, hint_drawn_;
@@ -47,7 +49,6 @@ class AnswerView {
   std::string text_, reasoning_;
   Finished finished_;
   std::optional<Error> error_;
-  int64_t dropped_messages_ = 0;
 };
 
 /// "42 tokens, 31.2 tokens/s; prompt 37 tokens, 30 of them known already, 0.21 s"

@@ -108,7 +108,7 @@ bool ChatScreen::answer(const SamplingParams& sampling) {
   request.sampling.seed += answers_++;  // so that /regen says something else
   request.max_new_tokens = options_.max_new_tokens;
   request.stop_strings = options_.stop_strings;
-  AnswerView shown(output_, options_.plain);
+  AnswerView shown(output_, options_.plain, [this](const std::string& text) { note(text); });
   std::optional<Error> thrown;
   {
     const TerminalMode::Quiet quiet(interactive_);
@@ -143,10 +143,6 @@ bool ChatScreen::answer(const SamplingParams& sampling) {
 
 /// What there is to say below an answer.
 void ChatScreen::tell(const AnswerView& shown, bool stopped) {
-  if (shown.dropped_messages() > 0) {
-    note(fmt::format("the conversation is longer than the context: its oldest {} messages were left out",
-                     shown.dropped_messages()));
-  }
   if (stopped) {
     if (!interactive_ || termination_requested()) throw Error(ErrorCode::kCancelled, "interrupted");
     take_interrupt();
@@ -157,7 +153,7 @@ void ChatScreen::tell(const AnswerView& shown, bool stopped) {
     note(fmt::format("the answer ends here: the context of {} tokens is full. /clear starts afresh",
                      model_.session->context_tokens()));
   }
-  if (interactive_) output_.write(output_.dim(statistics_line(shown.finished())) + "\n");
+  if (interactive_ && shown.finished().new_tokens > 0) write_dim(statistics_line(shown.finished()));
 }
 
 /// Writes the conversation as it is now; that this fails ends no chat.
@@ -187,7 +183,8 @@ void ChatScreen::greet() const {
     question = message.content;
   }
   note(fmt::format("going on with {} turn{} with {}; the last question was: {}", turns, turns == 1 ? "" : "s",
-                   options_.resumed->model, one_line(question, kQuoteColumns)));
+                   std::filesystem::path(options_.resumed->model).filename().string(),
+                   one_line(question, kQuoteColumns)));
 }
 
 /// Ctrl-C at the prompt: true if it is the second of two.
@@ -207,9 +204,19 @@ bool ChatScreen::leaves_on_interrupt(const ChatEntry& entry) {
   return second;
 }
 
+void ChatScreen::write_dim(std::string_view text) const {
+  TextFlow flow(output_.colour(), terminal_columns);
+  flow.begin_line("", "", false);
+  std::string shown = visible_controls(text);
+  std::replace(shown.begin(), shown.end(), '\n', ' ');
+  flow.put_text(shown, kDim);
+  flow.end_line();
+  output_.write(flow.take());
+}
+
 void ChatScreen::note(std::string_view text) const {
   if (interactive_) {
-    output_.write(output_.dim(fmt::format("({})", visible_controls(text))) + "\n");
+    write_dim(fmt::format("({})", text));
   } else {
     notes_.write(fmt::format("duet: note: {}\n", text));
   }
@@ -222,7 +229,7 @@ void ChatScreen::report(const Error& error) const {
                            : options_.chat.drop_oldest ? "/clear starts afresh"
                                                        : "/clear starts afresh, /undo takes a turn back, "
                                                          "duet chat --continue --drop-oldest leaves the oldest out";
-  if (!hint.empty()) output_.write(output_.dim("hint: " + visible_controls(hint)) + "\n");
+  if (!hint.empty()) write_dim("hint: " + hint);
 }
 
 }  // namespace duet

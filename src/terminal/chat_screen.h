@@ -64,6 +64,7 @@ class ChatScreen {
   void keep();
   void greet() const;
   bool leaves_on_interrupt(const ChatEntry& entry);
+  void write_dim(std::string_view text) const;
   void note(std::string_view text) const;
   void report(const Error& error) const;
   LineEditor* editor() const;

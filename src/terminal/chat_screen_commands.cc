@@ -146,7 +146,7 @@ void ChatScreen::edit() {
   conversation_.drop_last("assistant");
   conversation_.drop_last("user");
   before_edit_ = std::move(before);
-  editor()->prefill(text);
+  editor()->prefill(text, typed == typed_.end() ? std::vector<std::string>{text} : std::vector<std::string>{});
   note("change the message and press Enter; Ctrl-C leaves it as it was");
 }
 

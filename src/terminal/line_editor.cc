@@ -252,6 +252,7 @@ ReadLine LineEditor::read(std::string_view prompt) {
     if (escape && c == 'm') state.prompt += kInvisible, escape = false;
   }
   state.interrupted = false;
+  g_resumed = 0;  // whatever was stopped before, el_gets() prepares the terminal
   state.read_error = 0;
   int count = 0;
   if (!state.prefill.empty()) state.keys.insert(state.prefill);

@@ -4,14 +4,12 @@
 #include <cstddef>
 
 #include "base/utf8.h"
-#include "terminal/markdown_table.h"
 #include "terminal/output.h"
 
 namespace duet {
 namespace {
 
 constexpr size_t kMaxIndent = 24;
-constexpr size_t kMaxTableBytes = 64 << 10;
 constexpr int kMaxContainers = 16;  // quotes and lists around a line
 constexpr std::string_view kBar = "│ ", kBullet = "• ";
 
@@ -108,6 +106,10 @@ void MarkdownRenderer::blank_line() {
 /// The text of the line follows, behind prefix_.
 void MarkdownRenderer::begin_text(uint8_t style) {
   end_table();
+  open_line(style);
+}
+
+void MarkdownRenderer::open_line(uint8_t style) {
   if (blank_) {
     flow_.begin_line("", "", false);
     flow_.end_line();
@@ -281,33 +283,34 @@ bool MarkdownRenderer::fenced(const Line& line) {
   return true;
 }
 
-/// A line that begins with |; it waits until the table is whole, because the columns are as wide as their widest cell.
+/// A line that begins with |.
 bool MarkdownRenderer::row(const Line& line) {
   if (!line.complete) return false;
-  if (!table_.empty() && (prefix_ != table_prefix_ || table_bytes_ + line.text.size() > kMaxTableBytes)) end_table();
-  table_prefix_ = prefix_;
-  table_.emplace_back(line.text.substr(line.text.find('|')));
-  table_bytes_ += line.text.size();
+  if (table_.open() && prefix_ != table_prefix_) end_table();
+  if (!table_.open()) {
+    table_prefix_ = prefix_;
+    table_.begin(flow_.width() - 1 - display_width(prefix_), flow_.colour());
+  }
+  std::string text(line.text.substr(line.text.find('|')));
   consume(line.text.size());
+  show_rows(table_.add(std::move(text)));
   return true;
 }
 
 void MarkdownRenderer::end_table() {
-  if (table_.empty()) return;
-  const std::vector<std::string> rows = std::move(table_);
-  table_.clear();
-  table_bytes_ = 0;
+  if (table_.open()) show_rows(table_.end());
+}
+
+void MarkdownRenderer::show_rows(const std::vector<MarkdownTable::Line>& lines) {
   const std::string prefix = prefix_, hanging = hanging_;
   prefix_ = table_prefix_;
   hanging_ = std::string(static_cast<size_t>(display_width(prefix_)), ' ');
-  const int64_t room = flow_.width() - 1 - display_width(prefix_);
-  const std::vector<std::string> lines = render_table(rows, room, flow_.colour());
-  for (const std::string& line : lines.empty() ? rows : lines) {
-    begin_text(kPlainText);
-    if (lines.empty()) {  // it is no table, or does not fit
-      inline_.scan(line, true);
+  for (const MarkdownTable::Line& line : lines) {
+    open_line(kPlainText);
+    if (line.drawn) {
+      flow_.put_verbatim(line.text, options_.style);
     } else {
-      flow_.put_verbatim(line, options_.style);
+      inline_.scan(line.text, true);
     }
     flow_.end_line();
   }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "terminal/markdown_inline.h"
+#include "terminal/markdown_table.h"
 #include "terminal/text_flow.h"
 
 namespace duet {
@@ -46,7 +47,9 @@ class MarkdownRenderer {
   bool fenced(const Line& line);
   bool row(const Line& line);
   void end_table();
+  void show_rows(const std::vector<MarkdownTable::Line>& lines);
   void begin_text(uint8_t style);
+  void open_line(uint8_t style);
   void blank_line();
   void consume(size_t bytes) { position_ += bytes; }
 
@@ -62,8 +65,7 @@ class MarkdownRenderer {
   bool in_code_ = false;  // ... and it is code
   bool any_ = false, blank_ = false;
   Fence fence_;
-  std::vector<std::string> table_;
-  size_t table_bytes_ = 0;
+  MarkdownTable table_;
   std::string table_prefix_;
 };
 

@@ -1,7 +1,6 @@
 #include "terminal/markdown_table.h"
 
 #include <algorithm>
-#include <optional>
 #include <string_view>
 
 #include "terminal/markdown_inline.h"
@@ -11,9 +10,11 @@ namespace duet {
 namespace {
 
 constexpr int64_t kMinCell = 10, kGap = 3;  // " │ "
+constexpr int64_t kUnwrapped = 100000;
 constexpr size_t kMaxCells = 64;
 
-enum class Align { kLeft, kRight, kCentre };
+constexpr size_t kHeld = 5;        // head, rule and three rows
+constexpr int64_t kMaxSlack = 10;  // columns that a cell gets for what later rows may need
 
 std::string_view trimmed(std::string_view text) {
   const size_t begin = text.find_first_not_of(" \t");
@@ -40,13 +41,11 @@ std::vector<std::string> cells_of(std::string_view line) {
   return cells;
 }
 
-/// What a cell like ":--:" says; std::nullopt: it is none of the line below the heads.
-std::optional<Align> align_of(std::string_view cell) {
-  const bool left = cell.starts_with(':'), right = cell.ends_with(':') && cell.size() > 1;
-  if (left) cell.remove_prefix(1);
-  if (right) cell.remove_suffix(1);
-  if (cell.empty() || cell.find_first_not_of('-') != std::string_view::npos) return std::nullopt;
-  return right ? (left ? Align::kCentre : Align::kRight) : Align::kLeft;
+/// Whether a cell belongs to the rule below the heads: "---", ":--:".
+bool is_rule(std::string_view cell) {
+  if (cell.starts_with(':')) cell.remove_prefix(1);
+  if (cell.ends_with(':')) cell.remove_suffix(1);
+  return !cell.empty() && cell.find_first_not_of('-') == std::string_view::npos;
 }
 
 struct Cell {
@@ -112,63 +111,117 @@ std::vector<int64_t> shares(const std::vector<int64_t>& wanted, int64_t room) {
 
 }  // namespace
 
-std::vector<std::string> render_table(const std::vector<std::string>& lines, int64_t columns, bool colour) {
-  if (lines.size() < 2) return {};
-  std::vector<std::vector<std::string>> rows;
-  for (const std::string& line : lines) rows.push_back(cells_of(line));
-  const size_t width = rows.front().size();
-  std::vector<Align> aligns;
-  for (const std::string& cell : rows[1]) {
-    const auto align = align_of(cell);
-    if (!align) return {};
-    aligns.push_back(*align);
+void MarkdownTable::begin(int64_t columns, bool colour) {
+  state_ = State::kHolding;
+  columns_ = columns;
+  colour_ = colour;
+  held_.clear();
+}
+
+std::vector<MarkdownTable::Line> MarkdownTable::add(std::string row) {
+  if (state_ == State::kRaw) return {{std::move(row), false}};
+  if (state_ == State::kDrawing) {
+    const Row cells = cells_of(row);
+    if (cells.size() > widths_.size()) return {{std::move(row), false}};  // nothing may be lost
+    std::vector<Line> out;
+    draw(cells, false, out);
+    return out;
   }
-  if (aligns.size() != width || width > kMaxCells) return {};
-  rows.erase(rows.begin() + 1);
-  std::vector<int64_t> wanted(width, 1);
-  for (std::vector<std::string>& row : rows) {
-    if (row.size() > width) return {};  // nothing may be lost
-    row.resize(width);
-    for (size_t i = 0; i < width; ++i) {
-      for (const int64_t n : draw_cell(row[i], 100000, kPlainText, colour).columns) wanted[i] = std::max(wanted[i], n);
+  held_.push_back(std::move(row));
+  if (held_.size() == 2) {
+    aligns_.clear();
+    for (const std::string& cell : cells_of(held_[1])) {
+      if (!is_rule(cell)) return as_written();
+      const bool left = cell.starts_with(':'), right = cell.ends_with(':');
+      aligns_.push_back(!right ? Align::kLeft : left ? Align::kCentre : Align::kRight);
     }
+    const size_t cells = aligns_.size();
+    const int64_t gaps = kGap * static_cast<int64_t>(cells - 1);
+    if (cells_of(held_[0]).size() != cells || cells > kMaxCells ||
+        columns_ - gaps < kMinCell * static_cast<int64_t>(cells))
+      return as_written();
   }
-  const int64_t room = columns - kGap * static_cast<int64_t>(width - 1);
-  if (room < kMinCell * static_cast<int64_t>(width)) return {};
-  const std::vector<int64_t> given = shares(wanted, room);
-  const auto dim = [&](std::string_view text) {
-    return colour ? "\x1b[2m" + std::string(text) + "\x1b[0m" : std::string(text);
-  };
-  std::vector<std::string> out;
-  for (size_t r = 0; r < rows.size(); ++r) {
-    std::vector<Cell> cells;
-    size_t height = 1;
-    for (size_t i = 0; i < width; ++i) {
-      cells.push_back(draw_cell(rows[r][i], given[i], r == 0 ? kBold : kPlainText, colour));
-      height = std::max(height, cells.back().lines.size());
-    }
-    for (size_t l = 0; l < height; ++l) {
-      std::string line;
-      for (size_t i = 0; i < width; ++i) {
-        const bool there = l < cells[i].lines.size();
-        const int64_t free = std::max<int64_t>(given[i] - (there ? cells[i].columns[l] : 0), 0);
-        const int64_t before = aligns[i] == Align::kRight ? free : aligns[i] == Align::kCentre ? free / 2 : 0;
-        if (i > 0) line += dim(" │ ");
-        line += std::string(static_cast<size_t>(before), ' ') + (there ? cells[i].lines[l] : "");
-        if (i + 1 < width) line += std::string(static_cast<size_t>(free - before), ' ');
-      }
-      out.push_back(std::move(line));
-    }
-    if (r == 0) {
-      std::string rule;
-      for (size_t i = 0; i < width; ++i) {
-        if (i > 0) rule += "─┼─";
-        for (int64_t k = 0; k < given[i]; ++k) rule += "─";
-      }
-      out.push_back(dim(rule));
-    }
-  }
+  return held_.size() < kHeld ? std::vector<Line>{} : lay_out(false);
+}
+
+std::vector<MarkdownTable::Line> MarkdownTable::end() {
+  std::vector<Line> out;
+  if (state_ == State::kHolding) out = held_.size() < 2 ? as_written() : lay_out(true);
+  state_ = State::kClosed;
   return out;
+}
+
+std::vector<MarkdownTable::Line> MarkdownTable::as_written() {
+  std::vector<Line> out;
+  for (std::string& row : held_) out.push_back({std::move(row), false});
+  held_.clear();
+  state_ = State::kRaw;
+  return out;
+}
+
+/// Decides on the widths and draws what was held back. `whole`: no row follows.
+std::vector<MarkdownTable::Line> MarkdownTable::lay_out(bool whole) {
+  const size_t cells = aligns_.size();
+  const int64_t room = columns_ - kGap * static_cast<int64_t>(cells - 1);
+  std::vector<Row> rows;
+  std::vector<int64_t> wanted(cells, 1);
+  for (size_t r = 0; r < held_.size(); ++r) {
+    if (r == 1) continue;
+    rows.push_back(cells_of(held_[r]));
+    for (size_t i = 0; i < std::min(cells, rows.back().size()); ++i) {
+      for (const int64_t n : draw_cell(rows.back()[i], kUnwrapped, kPlainText, colour_).columns)
+        wanted[i] = std::max(wanted[i], n);
+    }
+  }
+  widths_ = shares(wanted, room);
+  if (!whole) {
+    int64_t spare = room;
+    for (const int64_t width : widths_) spare -= width;
+    const int64_t slack = std::min(spare / static_cast<int64_t>(cells), kMaxSlack);
+    for (int64_t& width : widths_) width += slack;
+  }
+  state_ = State::kDrawing;
+  std::vector<Line> out;
+  for (size_t r = 0; r < rows.size(); ++r) {
+    if (rows[r].size() > cells) {
+      out.push_back({held_[r == 0 ? 0 : r + 1], false});
+    } else {
+      draw(rows[r], r == 0, out);
+    }
+  }
+  held_.clear();
+  return out;
+}
+
+void MarkdownTable::draw(const Row& cells, bool head, std::vector<Line>& out) const {
+  const auto dim = [&](std::string_view text) {
+    return colour_ ? "\x1b[2m" + std::string(text) + "\x1b[0m" : std::string(text);
+  };
+  std::vector<Cell> drawn;
+  size_t height = 1;
+  for (size_t i = 0; i < widths_.size(); ++i) {
+    drawn.push_back(draw_cell(i < cells.size() ? cells[i] : "", widths_[i], head ? kBold : kPlainText, colour_));
+    height = std::max(height, drawn.back().lines.size());
+  }
+  for (size_t l = 0; l < height; ++l) {
+    std::string line;
+    for (size_t i = 0; i < widths_.size(); ++i) {
+      const bool there = l < drawn[i].lines.size();
+      const int64_t free = std::max<int64_t>(widths_[i] - (there ? drawn[i].columns[l] : 0), 0);
+      const int64_t before = aligns_[i] == Align::kRight ? free : aligns_[i] == Align::kCentre ? free / 2 : 0;
+      if (i > 0) line += dim(" │ ");
+      line += std::string(static_cast<size_t>(before), ' ') + (there ? drawn[i].lines[l] : "");
+      if (i + 1 < widths_.size()) line += std::string(static_cast<size_t>(free - before), ' ');
+    }
+    out.push_back({std::move(line), true});
+  }
+  if (!head) return;
+  std::string rule;
+  for (size_t i = 0; i < widths_.size(); ++i) {
+    if (i > 0) rule += "─┼─";
+    for (int64_t k = 0; k < widths_[i]; ++k) rule += "─";
+  }
+  out.push_back({dim(rule), true});
 }
 
 }  // namespace duet

@@ -126,8 +126,19 @@ TEST(Markdown, Tables) {
   EXPECT_EQ(render("| a | b |\n|---|---|\n| 東京 | `x` |", 60, false), "a    │ b\n─────┼────\n東京 │ `x`\n");
   EXPECT_EQ(render("| a | b |\n|---|---|\n| one two three four | five six seven |", 24, false),
             "a          │ b\n───────────┼───────────\none two    │ five six\nthree four │ seven\n");
+  EXPECT_EQ(render("| a | b |\n|--|--|\n|1|2|\n|3|4|\n|5|6|\n|7|longer than eleven|\n|8|9|10|\n|11|", 30, false),
+            "a           │ b\n────────────┼────────────\n1           │ 2\n3           │ 4\n5           │ 6\n"
+            "7           │ longer than\n            │ eleven\n|8|9|10|\n11          │ \n");
   EXPECT_EQ(render("| no table |\ntext"), "| no table |\ntext\n");
   EXPECT_EQ(render("|a|\n|-|\n|b|c|"), "|a|\n|-|\n|b|c|\n");  // a cell too many is not lost
+}
+
+TEST(Markdown, LaterRowsOfATableComeAtOnce) {
+  MarkdownRenderer renderer({});
+  EXPECT_EQ(renderer.feed("|a|\n|-|\n|1|\n|2|\n"), "");
+  EXPECT_EQ(renderer.feed("|3|\n"), "a\n───────────\n1\n2\n3\n");
+  EXPECT_EQ(renderer.feed("|4|\n"), "4\n");
+  EXPECT_EQ(renderer.finish(), "");
 }
 
 TEST(Markdown, WithoutColourEveryMarkIsKept) {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`duet chat` in a real terminal: answers, Ctrl-C, resizing, history, pasting, colours, Ctrl-D.
+"""`duet chat` in a real terminal: answers, Ctrl-C at every stage, resizing, history, pasting, attaching, commands, colours, resuming.
 
 usage: chat_tmux.py DUET
 
@@ -19,7 +19,8 @@ import tempfile
 import time
 
 SKIPPED = 77
-PATIENCE_S = 90
+PATIENCE_S = 60
+TWICE_S = 1.1  # after that long a Ctrl-C is no second one
 QUESTION = "What is the capital of France?"
 
 
@@ -99,8 +100,9 @@ def check_conversation(folder, command, environment):
         terminal.keys("C-c")
         terminal.wait(r"^\(stopped\)$")
         terminal.wait(r"tokens/s", times=2)
+        time.sleep(TWICE_S)
         terminal.keys("C-c")
-        terminal.wait(r"^\(Ctrl-D or /quit leaves\)$")
+        terminal.wait(r"^\(Ctrl-C once more, Ctrl-D or /quit leaves\)$")
         terminal.tmux("send-keys", "-l", "half a thought")
         terminal.keys("C-c")
         terminal.wait(r"half a thought\^C$")
@@ -159,6 +161,136 @@ def check_history_and_plain(folder, command, environment):
         assert terminal.status() == 0
 
 
+def check_commands(folder, command, environment):
+    """/edit, /undo, /params, /model, /think, @path, Tab, the kept conversation, and --continue."""
+    editor = os.path.join(folder, "editor")
+    with open(editor, "w", encoding="ascii") as file:
+        file.write("#!/bin/sh\nsed -i s/France/Italy/ \"$1\"\n")
+    os.chmod(editor, 0o755)
+    attached = os.path.join(folder, "facts.txt")
+    with open(attached, "w", encoding="utf-8") as file:
+        file.write("one\ntwo\n")
+    chats = os.path.join(environment["DUET_HOME"], "state", "chats")
+    shutil.rmtree(chats, ignore_errors=True)
+    with Terminal(folder, command, {**environment, "EDITOR": editor}) as terminal:
+        terminal.wait(r"^>$")
+        terminal.line(QUESTION)
+        terminal.wait(r"^The capital of France is Paris\.$")
+        terminal.line("/edit")
+        terminal.wait(r"^> What is the capital of Italy\?$")
+        terminal.wait(r"tokens/s", times=2)
+        terminal.line("/params temperature 0.5")
+        terminal.wait(r"^\(temperature is 0\.5\)$")
+        terminal.line("/params temperature x")
+        terminal.wait(r"\[bad_value\]$")
+        terminal.line("/params default")
+        terminal.line("/modle")
+        terminal.wait(r"did you mean /model\?")
+        terminal.line("/model nonsense")
+        terminal.wait(r"stays\)$")
+        terminal.line(f"/model {command[2]}")
+        terminal.wait(r"^\(the model is .* now")
+        terminal.line(f"Look at @{attached}x")
+        terminal.wait(r"facts\.txtx: there is no such file")
+        terminal.wait(r"^> Look at @.*facts\.txtx$", times=2)  # the message is there to be mended
+        terminal.keys("BSpace", "Enter")
+        terminal.wait(r"^\(attached .*facts\.txt, 2 lines\)$")
+        terminal.wait(r"tokens/s", times=3)
+        terminal.line("/undo")
+        terminal.wait(r"^\(taken back, with its answer: Look at @")
+        terminal.tmux("send-keys", "-l", "/st")
+        terminal.keys("Tab", "Enter")
+        terminal.wait(r"^\(2 messages;")
+        terminal.keys("C-d")
+        assert terminal.status() == 0
+        terminal.wait(r"^\(duet chat --continue goes on from here\)$")
+    (kept,) = os.listdir(chats)
+    assert stat.S_IMODE(os.stat(os.path.join(chats, kept)).st_mode) == 0o600, "others can read a conversation"
+    assert stat.S_IMODE(os.stat(chats).st_mode) == 0o700
+    with open(os.path.join(chats, kept), encoding="utf-8") as file:
+        questions = [message["content"] for message in json.load(file)["messages"] if message["role"] == "user"]
+    assert questions == ["What is the capital of Italy?"], questions
+    with open(os.path.join(chats, "broken.json"), "w", encoding="ascii") as file:
+        file.write("{")
+    with Terminal(folder, [command[0], "chat", "--continue", *command[3:]], environment) as terminal:
+        terminal.wait(r"^duet: note: passed over: .*broken\.json")
+        terminal.wait(r"^\(going on with 1 turn with .*;\s+the\s+last\s+question\s+was:\s+What\s+is\s+the\s+capital\s+of\s+Italy\?\)$")
+        terminal.line("/edit")  # without an editor: in the line
+        terminal.wait(r"^> What is the capital of Italy\?$")
+        terminal.keys("C-c")
+        terminal.wait(r"^\(the message stays as it was\)$")
+        terminal.line("/regen")
+        terminal.wait(r"tokens/s")
+        terminal.keys("C-d")
+        assert terminal.status() == 0
+    assert sorted(os.listdir(chats)) == sorted([kept, "broken.json"]), "a resumed conversation has one file"
+
+
+def check_paste_and_interrupts(folder, command, environment):
+    """100 kB in one paste, Ctrl-C while the prompt is read and within a paste, keys typed during an answer, resizing during one, leaving."""
+    with Terminal(folder, command, environment) as terminal:
+        terminal.wait(r"^>$")
+        lines = [f"line {i} " + "x" * 70 for i in range(1270)]
+        path = os.path.join(folder, "large")
+        with open(path, "w", encoding="ascii") as file:
+            file.write("\n".join(lines))
+        terminal.tmux("load-buffer", path)
+        began = time.monotonic()
+        terminal.tmux("paste-buffer", "-p")
+        terminal.wait(r"^> \[pasted #1: 102 kB, 1270 lines\]$")
+        assert time.monotonic() - began < 5, "a paste of 100 kB is slow"
+        terminal.line(" and more")
+        terminal.wait(r"\[context_overflow\]$")
+        terminal.keys("Up")
+        terminal.wait(r"^> \[pasted #1: 102 kB, 1270 lines\] and more$", times=2)
+        terminal.keys("C-u")
+
+        with open(path, "w", encoding="ascii") as file:
+            file.write("\n".join(f"{i} sheep" for i in range(1500)))
+        terminal.tmux("load-buffer", path)
+        terminal.tmux("paste-buffer", "-p")
+        terminal.wait(r"^> \[pasted #2: ")
+        terminal.keys("Enter")
+        terminal.wait(r"^reading the prompt: \d+ of \d+ tokens$")
+        terminal.keys("C-c")
+        terminal.wait(r"^\(stopped before the answer; the Up key brings the message back\)$")
+        assert "reading the prompt" not in terminal.screen()
+        time.sleep(TWICE_S)
+
+        terminal.tmux("send-keys", "-l", "\x1b[200~half a paste\nthat never")
+        terminal.keys("C-c")
+        terminal.wait(r"\^C$")
+        time.sleep(TWICE_S)  # the rest of the paste would be dropped until the terminal is quiet
+        terminal.line("/stats")
+        terminal.wait(r"^\(0 messages;")
+
+        terminal.line("Tell me a very long story about a river.")
+        terminal.wait(r"^> Tell me a very long story.*\n\S+ \S+ \S+")
+        terminal.tmux("send-keys", "-l", "typed ahead")
+        terminal.tmux("resize-window", "-x", "50", "-y", "40")
+        terminal.wait(r"^100 tokens, ")
+        terminal.wait(r"^> typed ahead$")
+        assert len(re.findall("typed ahead", terminal.screen())) == 1, terminal.screen()
+        shown = terminal.tmux("capture-pane", "-p", "-S", "-200").splitlines()
+        end = max(i for i, line in enumerate(shown) if line.startswith("100 tokens"))
+        late = shown[end - 3:end]
+        assert all(0 < len(line) < 50 for line in late), f"not wrapped at the new width: {late}"
+        terminal.keys("C-c")
+        terminal.wait(r"typed ahead\^C$")
+        time.sleep(TWICE_S)
+        terminal.keys("C-c")
+        time.sleep(0.3)
+        terminal.keys("C-c")
+        assert terminal.status() == 0
+        terminal.wait(r"[^-]icanon")
+    with Terminal(folder, command, environment) as terminal:
+        time.sleep(0.3)  # while the model is being read, or later on a fast machine
+        terminal.keys("C-c")
+        terminal.wait(r"^(\(Ctrl-C once more, .*|duet: .*interrupted.*|[a-z]+ .*baud.*)")
+        terminal.keys("C-d")
+        assert terminal.status() in (0, 130)
+
+
 def check_asked_to_end(folder, command, environment):
     with Terminal(folder, command, environment) as terminal:
         terminal.wait(r"^>$")
@@ -184,8 +316,10 @@ def main():
         command = [os.path.abspath(duet), "chat", model, "--temperature", "0", "-n", "100"]
         check_conversation(folder, command, environment)
         check_history_and_plain(folder, command, environment)
+        check_commands(folder, command, environment)
+        check_paste_and_interrupts(folder, command, environment)
         check_asked_to_end(folder, command, environment)
-    print("chat in a terminal: answers, Ctrl-C, resizing, history, pasting, colours and Ctrl-D are right")
+    print("chat in a terminal: answers, Ctrl-C, resizing, history, pasting, commands, colours, resuming and Ctrl-D are right")
     return 0
 
 
