@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 
 #include "engine/noise.h"
 #include "engine/penalties.h"
@@ -202,7 +203,9 @@ TokenLogprobs token_logprobs(std::span<const float> logits, TokenId chosen, int6
   double total = 0;
   for (const float logit : logits) total += std::exp(static_cast<double>(logit) - best);
   const double log_total = std::log(total);
-  const auto logprob = [&](double logit) { return static_cast<float>(logit - best - log_total); };
+  const auto logprob = [&](double logit) {
+    return static_cast<float>(std::max(logit - best - log_total, double{std::numeric_limits<float>::lowest()}));
+  };
   TokenLogprobs result;
   result.chosen = logprob(static_cast<double>(logits[static_cast<size_t>(to_int(chosen))]));
   if (alternatives <= 0) return result;

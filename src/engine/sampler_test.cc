@@ -129,6 +129,7 @@ TEST(Sampler, LogprobsAreThoseOfTheModel) {
   // Very wide logits neither overflow nor lose the sum.
   const std::vector<float> huge = {3e38f, -3e38f, 3e38f};
   EXPECT_FLOAT_EQ(token_logprobs(huge, TokenId{0}, 0).chosen, static_cast<float>(-std::log(2.0)));
+  EXPECT_EQ(token_logprobs(huge, TokenId{1}, 0).chosen, std::numeric_limits<float>::lowest());
 }
 
 TEST(Sampler, RefusesParametersOutOfRange) {

@@ -146,7 +146,6 @@ void ChatScreen::tell(const AnswerView& shown, bool stopped) {
   if (stopped) {
     if (!interactive_ || termination_requested()) throw Error(ErrorCode::kCancelled, "interrupted");
     take_interrupt();
-    last_interrupt_ = Clock::now();
     note(shown.text().empty() ? "stopped before the answer; the Up key brings the message back" : "stopped");
   }
   if (shown.finished().reason == FinishReason::kContext) {
