@@ -91,6 +91,7 @@ std::string chat_help(int width) {
 
 void fail_unknown_command(const std::string& name) {
   std::vector<std::string> names;
+  names.reserve(kCommands.size());
   for (const ChatCommand& command : kCommands) names.emplace_back(command.name);
   const std::string nearest = nearest_name(name, names);
   throw Error(ErrorCode::kUsageError,
@@ -103,6 +104,7 @@ Completions complete_chat_line(std::string_view before, const std::function<std:
   const size_t space = before.find(' ');
   if (before.starts_with('/') && space == std::string_view::npos) {
     std::vector<std::string> names;
+    names.reserve(kCommands.size());
     for (const ChatCommand& command : kCommands) names.push_back("/" + std::string(command.name));
     return {0, matching(names, before)};
   }

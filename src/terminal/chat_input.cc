@@ -71,8 +71,8 @@ class EntryReader {
 
   /// `rest` follows the opening """. The end of the input ends the text as well.
   ChatEntry read_block(std::string rest) {
-    std::string text = rest;
-    bool first = rest.empty();
+    std::string text = std::move(rest);
+    bool first = text.empty();
     while (true) {
       const size_t end = text.find(kBlock);
       if (end != std::string::npos) {

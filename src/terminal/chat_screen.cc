@@ -133,7 +133,7 @@ bool ChatScreen::answer(const SamplingParams& sampling) {
     conversation_.drop_last("user");  // a question without an answer would confuse the next one
   }
   if (error) {
-    if (!interactive_) throw *error;
+    if (!interactive_) throw Error(*error);
     report(*error);
   } else {
     tell(shown, stopped);
@@ -152,7 +152,10 @@ void ChatScreen::tell(const AnswerView& shown, bool stopped) {
     note(fmt::format("the answer ends here: the context of {} tokens is full. /clear starts afresh",
                      model_.session->context_tokens()));
   }
-  if (interactive_ && shown.finished().new_tokens > 0) write_dim(statistics_line(shown.finished()));
+  if (interactive_ && shown.finished().new_tokens > 0) {
+    write_dim(statistics_line(shown.finished()));
+    output_.write("\n");  // apart from the next question
+  }
 }
 
 /// Writes the conversation as it is now; that this fails ends no chat.

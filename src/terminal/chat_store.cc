@@ -73,6 +73,7 @@ std::vector<std::filesystem::path> ChatStore::files() const {
   }
   std::sort(found.begin(), found.end(), std::greater<>());
   std::vector<std::filesystem::path> paths;
+  paths.reserve(found.size());
   for (auto& [time, path] : found) paths.push_back(std::move(path));
   return paths;
 }

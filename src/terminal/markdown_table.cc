@@ -153,6 +153,7 @@ std::vector<MarkdownTable::Line> MarkdownTable::end() {
 
 std::vector<MarkdownTable::Line> MarkdownTable::as_written() {
   std::vector<Line> out;
+  out.reserve(held_.size());
   for (std::string& row : held_) out.push_back({std::move(row), false});
   held_.clear();
   state_ = State::kRaw;

@@ -43,11 +43,9 @@ Grapheme next_grapheme(std::string_view text) {
   while (grapheme.bytes < text.size()) {
     const Utf8Step next = decode_utf8(text.substr(grapheme.bytes));
     const uint8_t next_bits = bits_of(next.code);
-    if (half_flag && is_flag_half(next.code)) {
-      grapheme.columns = 2;
-    } else if (pictographic && is_skin_tone(next.code)) {
-      grapheme.columns = 2;
-    } else if (joined && (next_bits & kPictographic) != 0) {
+    const bool joins = (half_flag && is_flag_half(next.code)) || (pictographic && is_skin_tone(next.code)) ||
+                       (joined && (next_bits & kPictographic) != 0);
+    if (joins) {
       grapheme.columns = 2;
     } else if ((next_bits & kSpacing) != 0) {
       ++grapheme.columns;
