@@ -100,15 +100,17 @@ class Parser {
   }
 
   /// `detail` follows the item's name in messages: the index inside an array.
-  std::string read_string(uint64_t max_bytes, std::string_view detail = {}) {
+  /// `index`: which element of an array it is, for messages.
+  std::string read_string(uint64_t max_bytes, std::optional<uint64_t> index = {}) {
+    const auto detail = [&] { return index ? fmt::format("[{}]", *index) : std::string(); };
     const auto bytes = reader_.read<uint64_t>();
     if (bytes > max_bytes) {
       fail(ErrorCode::kBadString, "{}: {}{}: a string of {} bytes, at most {} are allowed", name(), reader_.item(),
-           detail, bytes, max_bytes);
+           detail(), bytes, max_bytes);
     }
     std::string text = reader_.read_text(bytes);
     if (text.find('\0') != std::string::npos || !is_valid_utf8(text)) {
-      fail(ErrorCode::kBadString, "{}: {}{}: '{}' is not UTF-8 text without NUL", name(), reader_.item(), detail,
+      fail(ErrorCode::kBadString, "{}: {}{}: '{}' is not UTF-8 text without NUL", name(), reader_.item(), detail(),
            printable(text));
     }
     // Beyond the string object itself, which its owner counts; short strings lie inside it.
@@ -145,7 +147,7 @@ class Parser {
       reader_.require_count(count, sizeof(uint64_t), "array length");
       take_memory(count * sizeof(std::string));
       values.reserve(static_cast<size_t>(count));
-      for (uint64_t i = 0; i < count; ++i) values.push_back(read_string(kMaxStringBytes, fmt::format("[{}]", i)));
+      for (uint64_t i = 0; i < count; ++i) values.push_back(read_string(kMaxStringBytes, i));
     } else if constexpr (std::is_same_v<T, bool>) {
       reader_.require_count(count, 1, "array length");
       take_memory(count / 8);

@@ -131,7 +131,8 @@ void ByteBpe::finish() {
     const bool complete = !is_continuation(byte(lead)) && bytes.size() - lead >= character_length(byte(lead));
     s.ends_character = complete || is_continuation(byte(lead));
     s.part_of_character = is_continuation(byte(0)) || bytes.size() < character_length(byte(0));
-    if (complete && lead == 0 && bytes.size() > 1 && decode_utf8(bytes).valid) whole.push_back({id, bytes});
+    const Utf8Step step = decode_utf8(bytes);
+    if (step.valid && step.length > 1 && static_cast<size_t>(step.length) == bytes.size()) whole.push_back({id, bytes});
     if (options_.ignore_merges) add_token(id, bytes);
   }
   std::vector<uint32_t> first_use(count, Merges::kNoMerge);

@@ -150,6 +150,7 @@ class GgufLoader {
     parts_.vocabulary->reserve(tokens.size(), bytes);
     parts_.unprintable.assign(tokens.size(), false);
     for (size_t i = 0; i < tokens.size(); ++i) {
+      if (i + Vocabulary::kAhead < tokens.size()) parts_.vocabulary->prefetch(tokens[i + Vocabulary::kAhead]);
       if (tokens[i].empty()) fail(ErrorCode::kBadTokenizer, "{}: token {} of tokenizer.ggml.tokens is empty", file_, i);
       const auto id = static_cast<int32_t>(i);
       const PieceType type = types[i];

@@ -83,7 +83,9 @@ class HfLoader {
     parts_.vocabulary = std::make_unique<Vocabulary>();
     parts_.vocabulary->reserve(count + 1024, bytes + 32768);
     if (tables != nullptr) {
-      for (const auto& [spelling, id] : tables->vocab) {
+      for (size_t i = 0; i < count; ++i) {
+        const auto& [spelling, id] = tables->vocab[i];
+        if (i + Vocabulary::kAhead < count) parts_.vocabulary->prefetch(tables->vocab[i + Vocabulary::kAhead].first);
         const int32_t checked =
             id < Vocabulary::kMaxIds ? static_cast<int32_t>(id) : HfTokens::check_id(Json(id), spelling, file_);
         tokens_.add_token(checked, spelling, file_, true);

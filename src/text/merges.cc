@@ -36,6 +36,7 @@ void Merges::add(int32_t left, int32_t right, Merge merge) {
   }
   if (slots_[at].left < 0) ++used_;
   slots_[at] = {left, right, merge};
+  if (static_cast<uint32_t>(left | right) < kDense) dense_[static_cast<size_t>(left << 8 | right)] = merge;
 }
 
 size_t Merges::apply_few(int32_t* symbol, size_t count) const {

@@ -23,6 +23,7 @@ class Merges {
   void add(int32_t left, int32_t right, Merge merge);
   /// rank kNoMerge when the two do not merge.
   Merge find(int32_t left, int32_t right) const {
+    if (static_cast<uint32_t>(left | right) < kDense) return dense_[static_cast<size_t>(left << 8 | right)];
     const uint64_t hash = hash_of(left, right);
     if (!maybe(hash)) return {kNoMerge, -1};
     const Slot* slot = &slots_[hash >> shift_];
@@ -64,6 +65,9 @@ class Merges {
   bool maybe(uint64_t hash) const { return (filter_[(hash & filter_mask_) >> 6] >> (hash & 63) & 1) != 0; }
   void rehash(size_t slots);
 
+  // Symbols below this are single bytes as a rule: most look-ups are for them, and go to a table that stays in cache.
+  static constexpr uint32_t kDense = 256;
+  std::vector<Merge> dense_ = std::vector<Merge>(kDense * kDense, Merge{kNoMerge, -1});
   std::vector<Slot> slots_ = std::vector<Slot>(64);  // a power of two, at most half full
   int shift_ = 58;                                   // the high bits of a hash are its slot
   std::vector<uint64_t> filter_ = std::vector<uint64_t>(16);

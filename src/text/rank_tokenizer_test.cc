@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
+#include "formats/checkpoint.h"
 #include "tests/support.h"
 #include "text/tokenizer_testing.h"
 

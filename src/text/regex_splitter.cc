@@ -96,7 +96,7 @@ bool RegexSplitter::find(std::string_view text, size_t begin, State& state, void
     const bool alone = window > kFirstWindow;
     const size_t end =
         text.size() - from > size_t{1} << window ? character_end(from + (size_t{1} << window)) : text.size();
-    state.looked_at += end - from;
+    if (alone) state.looked_at += end - from;  // the first window is the same for every match
     if (state.looked_at > kFreeBytes + kLooksPerByte * text.size()) give_up("looks ahead too far");
     const uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY | (end < text.size() ? PCRE2_PARTIAL_HARD : 0) |
                              (alone ? PCRE2_ANCHORED : 0);

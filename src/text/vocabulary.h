@@ -23,6 +23,9 @@ class Vocabulary {
   bool add(int32_t id, std::string_view spelling, bool ordinary = true);
   /// -1 when absent.
   int32_t find(std::string_view spelling) const;
+  /// Brings memory near that add() or find() will want a little later.
+  void prefetch(std::string_view spelling) const { prefetch_slot(hash_of(spelling)); }
+  static constexpr size_t kAhead = 16;  // how many tokens before
   // In steps, so that many look-ups can wait for memory at the same time.
   static uint64_t hash_of(std::string_view spelling);
   int32_t find(std::string_view spelling, uint64_t hash) const {
