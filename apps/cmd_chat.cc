@@ -66,6 +66,7 @@ OpenedModel open_model(const ChatArguments& arguments, const std::string& name, 
   OpenedModel opened;
   opened.session = open_session(path, arguments.session);
   opened.name = lasting_name(name, path);
+  print_sampling_warnings(opened.session->model());
   const auto recommended = opened.session->model().recommended_sampling();
   opened.sampling = arguments.sampling.over(recommended.value_or(kDefaultSampling));
   opened.retry_sampling = arguments.sampling.over(recommended.value_or(kRetrySampling));
@@ -95,6 +96,7 @@ void chat(const ChatArguments& arguments) {
   OpenedModel model = open_model(arguments, same_model ? options.resumed->model : arguments.model, false);
   arguments.thinking.check(*model.session);
   options.chat = arguments.thinking.over();
+  options.sampling_texts = arguments.sampling.texts();
   options.max_new_tokens = arguments.sampling.max_new_tokens;
   options.stop_strings = arguments.sampling.stop_strings;
   options.system = arguments.system;
@@ -125,7 +127,7 @@ void add_chat_command(CLI::App& app, CommandState&) {
   command->add_flag("--no-history", arguments->no_history,
                     "neither read nor write the history of typed lines, and do not keep the conversation");
   command->add_flag("--plain", arguments->plain, "show answers as they are, without rendering their Markdown");
-  add_thinking_options(*command, arguments->thinking);
+  add_thinking_options(*command, arguments->thinking, /*turns=*/true);
   add_sampling_options(*command, arguments->sampling);
   add_session_options(*command, arguments->session, /*context=*/true);
   command->footer(

@@ -10,6 +10,7 @@
 #include "formats/checkpoint.h"
 #include "formats/export_tensor.h"
 #include "hub/resolve.h"
+#include "model/generation_config.h"
 #include "model/registry.h"
 #include "terminal/output.h"
 #include "text/tokenizer.h"
@@ -55,8 +56,11 @@ void inspect(const InspectOptions& options, bool json) {
   // Whether Duet can run it is said last: what the file holds is shown whatever its architecture. A list of tensors, or
   // one of them, is wanted of files without a model as well.
   if (judge_model && checkpoint.kind() != CheckpointKind::kSafetensors) {
-    for (const std::string& warning : describe_model(checkpoint).warnings)
-      fmt::print(stderr, "duet: warning: {}\n", warning);
+    const ModelDescription model = describe_model(checkpoint);
+    std::vector<std::string> warnings = model.warnings;
+    const GenerationConfig generation = read_generation_config(checkpoint, model.spec.vocabulary);
+    warnings.insert(warnings.end(), generation.warnings.begin(), generation.warnings.end());
+    for (const std::string& warning : warnings) fmt::print(stderr, "duet: warning: {}\n", warning);
     judge_tokenizer(checkpoint);
   }
 }

@@ -1,6 +1,7 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <array>
 #include <iostream>
 #include <iterator>
 #include <memory>
@@ -11,6 +12,7 @@
 #include "apps/jsonl.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "base/utf8.h"
 #include "formats/checkpoint.h"
 #include "hub/resolve.h"
 #include "terminal/output.h"
@@ -22,7 +24,7 @@ namespace {
 struct Options {
   std::string model;
   std::vector<std::string> arguments;  // a text, or ids with --decode
-  bool jsonl = false, json = false, decode = false;
+  bool jsonl = false, json = false, decode = false, ids = false;
   bool special = false, add_special = false, skip_special = false;
 };
 
@@ -95,6 +97,38 @@ Json decode_record(const Tokenizer& tokenizer, const Json& record) {
   return Json(Json::Object{{"text", Json(tokenizer.decode(tokens, flag(record, "skip_special", false)))}});
 }
 
+/// A token's bytes for a terminal: what is no whole character as <e4>, control characters visible, a line's end as a
+/// sign.
+std::string visible_piece(std::string_view bytes) {
+  std::string out;
+  while (!bytes.empty()) {
+    const Utf8Step step = decode_utf8(bytes);
+    const std::string_view part = bytes.substr(0, static_cast<size_t>(step.length));
+    bytes.remove_prefix(part.size());
+    if (step.valid && step.code == '\n') {
+      out += "\u21b5";
+    } else if (step.valid) {
+      out += visible_controls(part);
+    } else {
+      for (const char c : part) out += fmt::format("<{:02x}>", static_cast<unsigned char>(c));
+    }
+  }
+  return out;
+}
+
+/// The text with its tokens on backgrounds that take turns.
+void print_pieces(const Tokenizer& tokenizer, const std::vector<TokenId>& ids, const Output& out) {
+  static constexpr std::array<int, 5> kBackgrounds = {153, 194, 223, 225, 189};  // pale, of the 256 colours
+  std::string text;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const std::string_view bytes = tokenizer.token_bytes(ids[i]);
+    text += fmt::format("\x1b[30;48;5;{}m{}\x1b[0m", kBackgrounds[i % kBackgrounds.size()], visible_piece(bytes));
+    if (bytes.ends_with('\n')) text += '\n';
+  }
+  if (!text.empty() && !text.ends_with('\n')) text += '\n';
+  out.write(text + out.dim(fmt::format("{} tokens (--ids prints their numbers)", ids.size())) + "\n");
+}
+
 void run_plain(const Tokenizer& tokenizer, const Options& options) {
   if (options.decode) {
     std::vector<TokenId> ids;
@@ -121,6 +155,8 @@ void run_plain(const Tokenizer& tokenizer, const Options& options) {
   const std::vector<TokenId> ids =
       tokenizer.encode(text, {.parse_special = options.special, .add_special = options.add_special});
   if (options.json) return print_line(ids_json(ids).dump());
+  const Output out(STDOUT_FILENO);
+  if (out.colour() && !options.ids) return print_pieces(tokenizer, ids, out);
   std::string line;
   for (const TokenId id : ids) line += (line.empty() ? "" : " ") + std::to_string(to_int(id));
   print_line(line);
@@ -141,6 +177,8 @@ void add_tokenize_command(CLI::App& app, CommandState& state) {
       "read records from standard input: {\"text\" or \"bytes\",\"special\",\"add_special\"}, with --decode "
       "{\"ids\",\"skip_special\"}; one line out for each line in");
   command->add_flag("--json", options->json, "print one JSON object");
+  command->add_flag("--ids", options->ids,
+                    "print ids on a terminal as well, which shows the text's pieces in colours otherwise");
   command->add_flag("--decode", options->decode, "ids to text");
   command->add_flag("--special", options->special, "recognise special tokens in the text");
   command->add_flag("--add-special", options->add_special, "add BOS and EOS as the model asks for");

@@ -19,6 +19,7 @@ struct CommandState {
 #define DUET_COMMANDS(X) \
   X(chat)                \
   X(run)                 \
+  X(compare)             \
   X(pull)                \
   X(list)                \
   X(rm)                  \
@@ -26,7 +27,8 @@ struct CommandState {
   X(tokenize)            \
   X(template)            \
   X(logits)              \
-  X(completion)
+  X(completion)          \
+  X(man)
 
 #define DUET_DECLARE(name) void add_##name##_command(CLI::App& app, CommandState& state);
 DUET_COMMANDS(DUET_DECLARE)

@@ -1,22 +1,62 @@
 #include "apps/generation_options.h"
 
+#include <charconv>
 #include <cmath>
 #include <random>
+
+#include "engine/sampling_fields.h"
 
 namespace duet {
 namespace {
 
-/// A finite number within [low, high], or within (low, high].
-CLI::Validator number_within(double low, double high, bool low_included = true) {
-  const std::string legal = fmt::format("{} {} to {}", low_included ? "from" : "above", low, high);
+/// What `parse` throws for a text is what the option says.
+template <typename Parse>
+CLI::Validator judged_by(Parse parse) {
   return CLI::Validator(
-      [=](std::string& text) -> std::string {
-        double value = 0;
-        const bool good = CLI::detail::lexical_cast(text, value) && std::isfinite(value) && value <= high &&
-                          (low_included ? value >= low : value > low);
-        return good ? "" : fmt::format("'{}' is not a number {}", text, legal);
+      [parse](std::string& text) -> std::string {
+        try {
+          parse(text);
+        } catch (const Error& error) {
+          return error.message();
+        }
+        return {};
       },
       "");
+}
+
+/// "ID=VALUE" or "TEXT=VALUE"; digits in double quotes are a text.
+struct Bias {
+  std::optional<TokenId> id;
+  std::string text;
+  float value = 0.0f;
+};
+Bias parse_bias(std::string_view typed) {
+  const auto refuse = [&] {
+    fail(ErrorCode::kBadValue, "'{}' is no bias, legal: ID=VALUE or TEXT=VALUE, VALUE any finite number",
+         printable(typed));
+  };
+  const size_t equals = typed.rfind('=');
+  if (equals == std::string_view::npos || equals == 0) refuse();
+  std::string_view left = typed.substr(0, equals);
+  const std::string_view right = typed.substr(equals + 1);
+  Bias bias;
+  const auto [end, code] = std::from_chars(right.data(), right.data() + right.size(), bias.value);
+  if (code != std::errc() || end != right.data() + right.size() || !std::isfinite(bias.value)) refuse();
+  if (left.find_first_not_of("0123456789") == std::string_view::npos) {
+    int32_t id = 0;
+    if (std::from_chars(left.data(), left.data() + left.size(), id).ec != std::errc()) refuse();
+    bias.id = TokenId{id};
+    return bias;
+  }
+  if (left.size() > 2 && left.front() == '"' && left.back() == '"') left = left.substr(1, left.size() - 2);
+  bias.text = left;
+  return bias;
+}
+
+void check_breaker(std::string_view text) {
+  if (text.empty() || text.size() > SamplingTexts::kMaxBreakerBytes) {
+    fail(ErrorCode::kBadValue, "a breaker of {} bytes, legal: 1 to {}", text.size(), SamplingTexts::kMaxBreakerBytes);
+  }
 }
 
 }  // namespace
@@ -45,40 +85,65 @@ void add_sampling_options(CLI::App& command, SamplingOptions& options) {
                   "end the answer after N tokens (default: no limit but the context)")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 31))
       ->type_name("N");
-  command.add_option("--temperature", options.temperature, "0 = always the likeliest token")
-      ->check(number_within(0, 100))
-      ->type_name("T");
-  command.add_option("--top-k", options.top_k, "choose among the K likeliest tokens; 0 = all")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 31))
-      ->type_name("K");
+  for (const SamplingField& field : sampling_fields()) {
+    const std::string name(field.name);
+    command
+        .add_option_function<std::string>(
+            name == "repeat-penalty" ? "--repeat-penalty,--repetition-penalty" : fmt::format("--{}", name),
+            [&options, name](const std::string& text) { options.fields.emplace_back(name, text); },
+            std::string(field.help))
+        ->check(judged_by([name](std::string_view text) {
+          SamplingParams params;
+          set_sampling_field(params, name, text);
+        }))
+        ->type_name(std::string(field.value));
+  }
   command
-      .add_option("--top-p", options.top_p, "choose among the likeliest tokens that have P of the probability together")
-      ->check(number_within(0, 1, false))
-      ->type_name("P");
-  command.add_option("--min-p", options.min_p, "leave out tokens below P times the likeliest one's probability")
-      ->check(number_within(0, 1))
-      ->type_name("P");
+      .add_option("--dry-breaker", options.breakers,
+                  "no repetition that DRY sees reaches across this text; may be given more than once\n"
+                  "(default: newline : \" *); none = no such text")
+      ->check(judged_by(check_breaker))
+      ->type_name("TEXT")
+      ->allow_extra_args(false);
   command
-      .add_option("--repeat-penalty", options.repetition_penalty, "above 1: what was said already becomes less likely")
-      ->check(number_within(0, 100, false))
-      ->type_name("R");
-  command.add_option("--seed", options.seed, "the same seed gives the same answer (default: another each time)")
-      ->type_name("S");
+      .add_option("--logit-bias", options.biases,
+                  "add VALUE to the logit of the token ID, or of each token of TEXT (\"42\" in quotes is a text);\n"
+                  "may be given more than once")
+      ->check(judged_by(parse_bias))
+      ->type_name("ID=VALUE|TEXT=VALUE")
+      ->allow_extra_args(false);
   command.add_option("--stop", options.stop_strings, "end the answer before this text; may be given more than once")
       ->type_name("TEXT")
       ->allow_extra_args(false);
 }
 
 SamplingParams SamplingOptions::over(SamplingParams defaults) const {
-  SamplingParams params = defaults;
-  params.temperature = temperature.value_or(defaults.temperature);
-  params.top_k = top_k.value_or(defaults.top_k);
-  params.top_p = top_p.value_or(defaults.top_p);
-  params.min_p = min_p.value_or(defaults.min_p);
-  params.repetition_penalty = repetition_penalty.value_or(defaults.repetition_penalty);
+  SamplingParams params = std::move(defaults);
   std::random_device random;
-  params.seed = seed ? *seed : (static_cast<uint64_t>(random()) << 32 | random());
+  params.seed = static_cast<uint64_t>(random()) << 32 | random();
+  for (const auto& [name, text] : fields) set_sampling_field(params, name, text);
+  for (const std::string& typed : biases) {
+    if (const Bias bias = parse_bias(typed); bias.id) params.logit_bias.emplace_back(*bias.id, bias.value);
+  }
   return params;
+}
+
+SamplingTexts SamplingOptions::texts() const {
+  SamplingTexts texts;
+  if (!breakers.empty()) texts.dry_breakers.clear();
+  for (const std::string& text : breakers) {
+    if (text != "none") texts.dry_breakers.push_back(text);
+  }
+  for (const std::string& typed : biases) {
+    if (Bias bias = parse_bias(typed); !bias.id) texts.logit_bias.emplace_back(std::move(bias.text), bias.value);
+  }
+  return texts;
+}
+
+void print_sampling_warnings(LoadedModel& model) {
+  for (const std::string& warning : model.generation_config().warnings) {
+    fmt::print(stderr, "duet: warning: {}\n", warning);
+  }
 }
 
 }  // namespace duet

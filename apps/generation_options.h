@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "chat/session.h"
@@ -16,16 +17,20 @@ void add_session_options(CLI::App& command, SessionOptions& options, bool contex
 
 /// Options of sampling that were given; the others keep the command's defaults.
 struct SamplingOptions {
-  std::optional<float> temperature, top_p, min_p, repetition_penalty;
-  std::optional<int64_t> top_k;
-  std::optional<uint64_t> seed;
+  std::vector<std::pair<std::string, std::string>> fields;  // of sampling_fields(), judged; name and text
+  std::vector<std::string> breakers, biases;                // as they were typed, judged
   int64_t max_new_tokens = 0;
   std::vector<std::string> stop_strings;
 
   /// `defaults` with what was given; without --seed a seed that nobody knows before.
   SamplingParams over(SamplingParams defaults) const;
+  /// What was given in text.
+  SamplingTexts texts() const;
 };
-/// --temperature, --top-k, --top-p, --min-p, --repeat-penalty, --seed, --max-tokens, --stop.
+/// One option for each of sampling_fields(), and --dry-breaker, --logit-bias, --max-tokens, --stop.
 void add_sampling_options(CLI::App& command, SamplingOptions& options);
+
+/// Says on standard error what the model's generation_config asks for and Duet does not do.
+void print_sampling_warnings(LoadedModel& model);
 
 }  // namespace duet

@@ -6,13 +6,13 @@
 # shellcheck disable=SC2034  # used by the scripts that source this file
 product_packages=(
   g++ cmake ninja-build
-  libfmt-dev nlohmann-json3-dev libcli11-dev libtomlplusplus-dev libssl-dev libzip-dev libedit-dev
+  libfmt-dev nlohmann-json3-dev libcli11-dev libtomlplusplus-dev libssl-dev libzip-dev libedit-dev libpcre2-dev
   ca-certificates python3 python3-pip
 )
 
 # What the tests need beside those.
 # shellcheck disable=SC2034
-test_packages=(libgtest-dev libgmock-dev libpcre2-dev libutf8proc-dev pkg-config tmux)
+test_packages=(libgtest-dev libgmock-dev libutf8proc-dev pkg-config tmux)
 
 # What the lints of .ci/run need beside those.
 # shellcheck disable=SC2034

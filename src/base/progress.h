@@ -15,6 +15,8 @@ class ProgressSink {
   virtual void say(std::string_view line) = 0;
   /// `done_bytes` of `total_bytes` of `what` are there; may be called as often as is convenient.
   virtual void advance(std::string_view what, uint64_t done_bytes, uint64_t total_bytes) = 0;
+  /// The same where work is counted in steps: runs, answers.
+  virtual void advance_steps(std::string_view what, uint64_t done, uint64_t total) = 0;
   /// The work named by the last advance() is over, well or not.
   virtual void finish() = 0;
 };
@@ -24,6 +26,7 @@ class NoProgress final : public ProgressSink {
  public:
   void say(std::string_view) override {}
   void advance(std::string_view, uint64_t, uint64_t) override {}
+  void advance_steps(std::string_view, uint64_t, uint64_t) override {}
   void finish() override {}
 };
 

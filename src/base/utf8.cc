@@ -1,5 +1,7 @@
 #include "base/utf8.h"
 
+#include <cstring>
+
 namespace duet {
 
 Utf8Step decode_utf8(std::string_view text) {
@@ -54,11 +56,33 @@ void append_utf8(std::string& out, char32_t code) {
   }
 }
 
+size_t ascii_end(std::string_view text, size_t begin) {
+  size_t i = begin;
+  for (; i + 8 <= text.size(); i += 8) {
+    uint64_t word;
+    std::memcpy(&word, text.data() + i, 8);
+    if ((word & 0x8080808080808080ULL) != 0) break;
+  }
+  while (i < text.size() && static_cast<unsigned char>(text[i]) < 0x80) ++i;
+  return i;
+}
+
 bool is_valid_utf8(std::string_view text) {
-  while (!text.empty()) {
-    const Utf8Step step = decode_utf8(text);
-    if (!step.valid) return false;
-    text.remove_prefix(static_cast<size_t>(step.length));
+  const auto follows = [&](size_t i) { return (static_cast<unsigned char>(text[i]) & 0xc0) == 0x80; };
+  for (size_t i = 0; i < text.size();) {
+    const auto first = static_cast<unsigned char>(text[i]);
+    if (first < 0x80) {
+      i = ascii_end(text, i);
+    } else if (i + 3 <= text.size() && first > 0xe0 && first < 0xf0 && first != 0xed && follows(i + 1) &&
+               follows(i + 2)) {
+      i += 3;  // most characters of long texts, without the care that their neighbours need
+    } else if (i + 2 <= text.size() && first >= 0xc2 && first < 0xe0 && follows(i + 1)) {
+      i += 2;
+    } else {
+      const Utf8Step step = decode_utf8(text.substr(i));
+      if (!step.valid) return false;
+      i += static_cast<size_t>(step.length);
+    }
   }
   return true;
 }

@@ -22,6 +22,9 @@ Utf8Step decode_utf8(std::string_view text);
 /// Appends `code` (a scalar value) as UTF-8.
 void append_utf8(std::string& out, char32_t code);
 
+/// Where the run of ASCII from `begin` ends.
+size_t ascii_end(std::string_view text, size_t begin);
+
 bool is_valid_utf8(std::string_view text);
 
 /// Every maximal invalid part becomes one U+FFFD.

@@ -6,16 +6,15 @@
 #include <set>
 
 #include "base/utf8.h"
+#include "chat/template_call.h"
 #include "formats/checkpoint.h"
 #include "text/jinja/template.h"
-#include "text/jinja/text_search.h"
 
 namespace duet {
 
-using jinja::raise_type;
-
 struct ChatTemplate::State {
   std::string name;
+  std::string source;
   jinja::Template program;
 };
 
@@ -23,7 +22,6 @@ namespace {
 
 constexpr uint64_t kMaxTemplateBytes = 1 << 20;
 constexpr uint64_t kMaxConfigBytes = 16 << 20;  // tokenizer_config.json lists added tokens, too
-constexpr std::string_view kContinueTag = "CONTINUE_FINAL_MESSAGE_TAG ";
 
 /// "2026-03-05T14:07:09" (also with a blank for T, without seconds or time, with fractions) as local time.
 std::tm parse_time(const std::string& text) {
@@ -58,31 +56,13 @@ std::tm parse_time(const std::string& text) {
   return time;
 }
 
-Json* find_member(Json& object, std::string_view key) {
-  for (auto& [name, value] : object.object()) {
-    if (name == key) return &value;
-  }
-  return nullptr;
-}
-
 void set_member(Json& object, std::string_view key, Json value) {
-  if (Json* found = find_member(object, key)) {
-    *found = std::move(value);
-  } else {
-    object.object().emplace_back(std::string(key), std::move(value));
-  }
-}
-
-/// Reasoning may come under three names; templates look for two of them.
-void copy_reasoning(Json& message) {
-  for (const std::string_view key : {"reasoning_content", "thinking", "reasoning"}) {
-    const Json* found = message.find(key);
-    if (found == nullptr || found->is_null()) continue;
-    const Json value = *found;
-    set_member(message, "reasoning_content", value);
-    set_member(message, "thinking", value);
+  for (auto& [name, old] : object.object()) {
+    if (name != key) continue;
+    old = std::move(value);
     return;
   }
+  object.object().emplace_back(std::string(key), std::move(value));
 }
 
 bool python_truth(const Json& value) {
@@ -96,42 +76,9 @@ bool python_truth(const Json& value) {
   return true;
 }
 
-/// Puts the tag behind the text that the model is to go on with.
-void add_continue_tag(Json& messages, const Json& wanted) {
-  if (!messages.is_array() || messages.array().empty()) raise_type("continue_final_message: there is no message");
-  Json& last = messages.array().back();
-  if (!last.is_object()) raise_type("continue_final_message: the last message is no object");
-  const std::string field = wanted.is_string() ? wanted.string() : "content";
-  Json* content = find_member(last, field);
-  if (content == nullptr || content->is_null()) {
-    raise_type("continue_final_message is set but the final message has no '{}' to continue", field);
-  }
-  if (content->is_string()) {
-    *content = Json(content->string() + std::string(kContinueTag));
-    return;
-  }
-  if (content->is_array()) {
-    for (auto part = content->array().rbegin(); part != content->array().rend(); ++part) {
-      if (!part->is_object()) continue;
-      Json* text = find_member(*part, "text");
-      if (text == nullptr || !text->is_string()) continue;
-      *text = Json(text->string() + std::string(kContinueTag));
-      return;
-    }
-  }
-  raise_type("continue_final_message is set but we could not find any text to continue in the final message");
-}
-
-/// Cuts the tag and what the template wrote after it.
-void cut_continue_tag(std::string& text) {
-  const size_t tag = text.rfind(kContinueTag.substr(0, kContinueTag.size() - 1));
-  if (tag == std::string::npos) {
-    raise_type(
-        "continue_final_message is set but the final message does not appear in the chat after applying the template");
-  }
-  const bool whole = std::string_view(text).substr(tag).starts_with(kContinueTag);
-  text.resize(tag);
-  if (!whole) text.resize(jinja::strip_end(text).size());  // the template strips its messages: so is what is continued
+/// Arguments of the call of a template, which its further variables may not replace.
+bool is_own_argument(std::string_view name) {
+  return name == "messages" || name == "tools" || name == "conversations" || name == "chat_template";
 }
 
 [[noreturn]] void rethrow_with_name(const TemplateError& error, const std::string& name) {
@@ -183,6 +130,7 @@ ChatTemplate ChatTemplate::parse(std::string_view source, std::string name) {
     rethrow_with_name(error, name);
   }
   state->name = std::move(name);
+  state->source = source;
   ChatTemplate out;
   out.state_ = std::move(state);
   return out;
@@ -228,32 +176,33 @@ std::vector<std::pair<std::string, std::string>> special_tokens_of_config(const 
   return out;
 }
 
+bool ChatTemplate::mentions(std::string_view text) const { return state_->source.find(text) != std::string::npos; }
+
 RenderedText ChatTemplate::render(const TemplateInput& input) const {
   const std::optional<std::tm> now = input.now ? std::optional(parse_time(*input.now)) : std::nullopt;
   try {
-    Json messages = input.messages;
-    if (messages.is_array()) {
-      for (Json& message : messages.array()) {
-        if (message.is_object()) copy_reasoning(message);
-      }
-    }
-    bool continues = false;
+    const Json* documents = input.kwargs.find("documents");
+    check_conversation(input.messages, input.tools, documents != nullptr ? *documents : Json());
+    Json messages = input.messages.is_array() ? input.messages : Json(Json::Array{});
+    for (Json& message : messages.array()) copy_reasoning(message);
+    std::optional<ContinuedMessage> continued;
     Json variables = Json::Object{};
     for (const auto& [name, value] : input.special_tokens) set_member(variables, name, Json(value));
     set_member(variables, "documents", Json());
     set_member(variables, "add_generation_prompt", Json(false));
     for (const auto& [name, value] : input.kwargs.object()) {
       if (name == "continue_final_message") {
-        continues = python_truth(value);
-        if (continues) add_continue_tag(messages, value);
+        if (python_truth(value)) continued.emplace(messages, value, state_->source);
+      } else if (is_own_argument(name)) {
+        jinja::raise_type("'{}' is an argument of its own and cannot be among the variables", name);
       } else {
         set_member(variables, name, value);
       }
     }
     set_member(variables, "messages", std::move(messages));
-    set_member(variables, "tools", input.tools);
+    set_member(variables, "tools", input.tools.is_array() || input.tools.is_null() ? input.tools : Json(Json::Array{}));
     RenderedText out = render_variables(variables, now);
-    if (continues) cut_continue_tag(out.text);
+    if (continued) continued->cut(out.text);
     return out;
   } catch (const TemplateError& error) {
     if (error.detail() != error.message()) throw;

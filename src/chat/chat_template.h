@@ -45,6 +45,8 @@ class ChatTemplate {
   /// A .jinja file, or the chat_template of a tokenizer_config.json. Throws not_found when that has none, bad_json, ...
   static ChatTemplate parse_file(const std::filesystem::path& path, bool with_tools);
 
+  /// Whether the template's source has this text anywhere: what a template knows of (a switch, a tag) it names.
+  bool mentions(std::string_view text) const;
   /// Throws template_error (also with the text of raise_exception) or template_limit.
   RenderedText render(const TemplateInput& input) const;
   /// Renders with exactly these variables (an object) and no treatment of messages.

@@ -1,16 +1,13 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "base/ids.h"
 #include "base/json.h"
 
 namespace duet {
-
-class ChatTemplate;
-class Tokenizer;
 
 /// One turn: `role` is "system", "user" or "assistant".
 struct Message {
@@ -43,10 +40,7 @@ class Conversation {
   std::vector<Message> messages_;
 };
 
-/// messages > template > ids, ready for an answer: the template's own special tokens are recognised, and text of a
-/// message never becomes a special token, whatever it spells. Apart from that the ids are those of the rendered text as
-/// a whole. Throws template_error, template_limit.
-std::vector<TokenId> encode_chat(const ChatTemplate& chat_template, const Tokenizer& tokenizer,
-                                 const std::vector<Message>& messages);
+/// The messages as a template takes them: [{"role", "content", "reasoning_content"?}, ...]; invalid UTF-8 is replaced.
+Json messages_json(std::span<const Message> messages);
 
 }  // namespace duet

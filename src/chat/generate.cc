@@ -1,6 +1,8 @@
 #include "chat/generate.h"
 
+#include <algorithm>
 #include <chrono>
+#include <memory>
 #include <optional>
 
 #include "engine/engine.h"
@@ -12,11 +14,13 @@ using Clock = std::chrono::steady_clock;
 
 double seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
-/// Turns the engine's events of one request into the reader's.
-class Translation {
+/// Turns the engine's events of one answer into the reader's.
+class Answer {
  public:
-  Translation(const Tokenizer& tokenizer, const GenerateRequest& request, const EventSink& sink)
-      : stream_(tokenizer, request.stop_strings), sink_(sink) {}
+  Answer(const Tokenizer& tokenizer, const GenerateRequest& request, int32_t choice, const EventSink& sink)
+      : stream_(tokenizer, request.stop_strings, request.thought), logprobs_(request.logprobs >= 0), sink_(sink) {
+    finished_.choice = choice;
+  }
 
   bool ended() const { return ended_; }
   bool stopped_by_string() const { return stream_.stopped_by() != nullptr; }
@@ -29,6 +33,7 @@ class Translation {
     last_token_ = now;
     if (stopped_by_string()) return;  // chosen in the same step as the end
     finished_.ids.push_back(chosen.id);
+    if (logprobs_) sink_(Logprobs{chosen, finished_.choice});
     send(stream_.push(chosen.id));
   }
 
@@ -43,6 +48,7 @@ class Translation {
     finished_.prompt_tokens = end.prompt_tokens;
     finished_.reused_tokens = end.reused_tokens;
     finished_.new_tokens = static_cast<int64_t>(finished_.ids.size());
+    finished_.thought_tokens = stream_.thought_tokens();
     // An end token costs a step as well, though it is no part of the answer.
     const bool end_token = end.reason == FinishReason::kStop;
     const auto prompt_end = first_token_.value_or(now);
@@ -54,80 +60,146 @@ class Translation {
     sink_(finished_);
   }
 
-  void operator()(const RequestFailed& failed) { fail_with(failed.error); }
-
-  void fail_with(const Error& error) {
+  void operator()(const RequestFailed& failed) {
+    failure_ = failed.error;
     ended_ = true;
-    sink_(Failed{error});
   }
+  const std::optional<Error>& failure() const { return failure_; }
 
  private:
-  void send(std::string text) {
-    if (!text.empty()) sink_(TextDelta{std::move(text)});
+  void send(AnswerStream::Piece piece) {
+    if (!piece.reasoning.empty()) sink_(ReasoningDelta{std::move(piece.reasoning), finished_.choice});
+    if (!piece.answer.empty()) sink_(TextDelta{std::move(piece.answer), finished_.choice});
   }
 
   AnswerStream stream_;
+  bool logprobs_;
   const EventSink& sink_;
   Finished finished_;
   Clock::time_point begin_ = Clock::now();
   std::optional<Clock::time_point> first_token_, last_token_;
+  std::optional<Error> failure_;
   bool ended_ = false;
 };
 
-/// Takes a request out of the engine whatever happens, so that the next one starts from a clean engine.
-class Submission {
+/// The answers of one request. Takes them out of the engine whatever happens, so that the next request starts from a
+/// clean engine.
+class Answers {
  public:
-  Submission(Engine& engine, RequestId id) : engine_(engine), id_(id) {}
-  Submission(const Submission&) = delete;
-  Submission& operator=(const Submission&) = delete;
-  ~Submission() {
-    if (done_) return;
+  explicit Answers(Engine& engine) : engine_(engine) {}
+  Answers(const Answers&) = delete;
+  Answers& operator=(const Answers&) = delete;
+  ~Answers() {
     try {
-      engine_.cancel(id_);
-      engine_.step();
+      cancel();
+      if (running() > 0) engine_.step();
     } catch (...) {  // the first error is the one to report
     }
   }
-  void done() { done_ = true; }
+
+  /// Throws what Engine::submit throws, and bad_value for a number of choices or stop strings.
+  void begin(const Tokenizer& tokenizer, const GenerateRequest& request, const EventSink& sink) {
+    if (request.choices < 1 || request.choices > GenerateRequest::kMaxChoices) {
+      fail(ErrorCode::kBadValue, "choices is {}, legal: 1 to {}", request.choices, GenerateRequest::kMaxChoices);
+    }
+    const SamplingParams sampling = resolve_texts(tokenizer, request.sampling_texts, request.sampling);
+    for (int32_t choice = 0; choice < request.choices; ++choice) {
+      auto answer = std::make_unique<Answer>(tokenizer, request, choice, sink);
+      const RequestId id = engine_.submit({.prompt = request.prompt,
+                                           .sampling = sampling,
+                                           .choice = choice,
+                                           .max_new_tokens = request.max_new_tokens,
+                                           .stop_ids = request.stop_ids,
+                                           .logprobs = request.logprobs,
+                                           .guide = request.make_guide ? request.make_guide(choice) : nullptr});
+      answers_.push_back({id, std::move(answer)});
+    }
+  }
+
+  int64_t running() const {
+    return std::count_if(answers_.begin(), answers_.end(), [](const Entry& e) { return !e.answer->ended(); });
+  }
+  void cancel() {
+    for (const Entry& e : answers_) {
+      if (!e.answer->ended()) engine_.cancel(e.id);
+    }
+  }
+  /// One step of the engine, and what came of it. Throws what the sink throws.
+  void step() {
+    for (const Entry& e : answers_) {
+      if (!e.answer->ended() && e.answer->stopped_by_string()) engine_.cancel(e.id);
+    }
+    for (const EngineEvent& event : engine_.step()) {
+      const RequestId id = std::visit([](const auto& e) { return e.request; }, event);
+      const auto entry = std::find_if(answers_.begin(), answers_.end(), [&](const Entry& e) { return e.id == id; });
+      if (entry != answers_.end()) std::visit(*entry->answer, event);
+    }
+  }
+  /// What an answer failed with.
+  std::optional<Error> failure() const {
+    for (const Entry& e : answers_) {
+      if (e.answer->failure()) return e.answer->failure();
+    }
+    return std::nullopt;
+  }
 
  private:
+  struct Entry {
+    RequestId id;
+    std::unique_ptr<Answer> answer;
+  };
   Engine& engine_;
-  RequestId id_;
-  bool done_ = false;
+  std::vector<Entry> answers_;
 };
 
 }  // namespace
 
-std::string AnswerStream::finish() {
+AnswerStream::AnswerStream(const Tokenizer& tokenizer, std::vector<std::string> stop_strings,
+                           const std::optional<ThoughtRules>& thought)
+    : detokenizer_(tokenizer, /*skip_special=*/true), stops_(std::move(stop_strings)) {
+  if (thought) thought_.emplace(thought->in_thought);
+}
+
+AnswerStream::Piece AnswerStream::push(TokenId id) {
+  std::string text = detokenizer_.push(id);
+  ++pushed_tokens_;
+  if (!thought_) return {{}, stops_.push(text)};
+  const bool before = !thought_->answering();
+  Piece piece = thought_->push(text);
+  if (thought_->in_thought() || (before && thought_->thought())) thought_tokens_ = pushed_tokens_;
+  piece.answer = stops_.push(piece.answer);
+  return piece;
+}
+
+AnswerStream::Piece AnswerStream::finish() {
   if (stops_.found() != nullptr) return {};
-  std::string text = stops_.push(detokenizer_.finish());
-  if (stops_.found() == nullptr) text += stops_.finish();
-  return text;
+  const std::string text = detokenizer_.finish();
+  Piece piece{{}, text};
+  if (thought_) {
+    piece = thought_->push(text);
+    const Piece rest = thought_->finish();
+    piece.reasoning += rest.reasoning;
+    piece.answer += rest.answer;
+  }
+  piece.answer = stops_.push(piece.answer);
+  if (stops_.found() == nullptr) piece.answer += stops_.finish();
+  return piece;
 }
 
 void generate(Engine& engine, const Tokenizer& tokenizer, const GenerateRequest& request,
               const std::atomic<bool>& cancel, const EventSink& sink) {
-  std::optional<Translation> translation;
-  RequestId id{};
+  Answers answers(engine);
   try {
-    translation.emplace(tokenizer, request, sink);
-    id = engine.submit({.prompt = request.prompt,
-                        .sampling = request.sampling,
-                        .max_new_tokens = request.max_new_tokens,
-                        .stop_ids = request.stop_ids});
+    answers.begin(tokenizer, request, sink);
   } catch (const Error& error) {
     sink(Failed{error});
     return;
   }
-  Submission submission(engine, id);
-  while (!translation->ended()) {
-    if (cancel.load(std::memory_order_relaxed) || translation->stopped_by_string()) engine.cancel(id);
-    for (const EngineEvent& event : engine.step()) {
-      const bool ours = std::visit([&](const auto& e) { return e.request == id; }, event);
-      if (ours) std::visit(*translation, event);
-    }
+  while (answers.running() > 0) {
+    if (cancel.load(std::memory_order_relaxed)) answers.cancel();
+    answers.step();
+    if (const auto error = answers.failure()) return sink(Failed{*error});
   }
-  submission.done();
 }
 
 }  // namespace duet

@@ -47,15 +47,27 @@ std::vector<TokenId> LoadedModel::end_ids() {
 
 std::optional<SamplingParams> LoadedModel::recommended_sampling() {
   const GenerationConfig& config = generation_config();
-  if (!config.temperature && !config.top_k && !config.top_p && !config.min_p) return std::nullopt;
+  const bool sampled = config.do_sample.value_or(config.temperature || config.top_k || config.top_p || config.min_p ||
+                                                 config.typical_p || config.xtc_probability);
+  if (!sampled && !config.do_sample && !config.repetition_penalty && !config.presence_penalty &&
+      !config.frequency_penalty) {
+    return std::nullopt;
+  }
   // What is absent has the default of transformers' GenerationConfig, which the makers had in mind.
+  const auto value = [](const std::optional<double>& given, double absent) {
+    return static_cast<float>(given.value_or(absent));
+  };
   SamplingParams params;
-  params.temperature = static_cast<float>(config.temperature.value_or(1.0));
+  params.temperature = sampled ? value(config.temperature, 1.0) : 0.0f;
   params.top_k = config.top_k.value_or(50);
-  params.top_p = static_cast<float>(config.top_p.value_or(1.0));
-  params.min_p = static_cast<float>(config.min_p.value_or(0.0));
-  params.repetition_penalty = static_cast<float>(config.repetition_penalty.value_or(1.0));
-  if (config.do_sample && !*config.do_sample) params.temperature = 0.0f;
+  params.top_p = value(config.top_p, 1.0);
+  params.min_p = value(config.min_p, 0.0);
+  params.typical_p = value(config.typical_p, 1.0);
+  params.xtc_probability = value(config.xtc_probability, 0.0);
+  params.xtc_threshold = value(config.xtc_threshold, 0.1);
+  params.repetition_penalty = value(config.repetition_penalty, 1.0);
+  params.presence_penalty = value(config.presence_penalty, 0.0);
+  params.frequency_penalty = value(config.frequency_penalty, 0.0);
   return params;
 }
 

@@ -1,5 +1,6 @@
 #include "chat/session.h"
 
+#include "chat/thought_budget.h"
 #include "model/decoder.h"
 #include "text/tokenizer.h"
 
@@ -19,17 +20,17 @@ Session::Session(const std::filesystem::path& path, const SessionOptions& option
   model_.description();
   model_.generation_config();
   model_.tokenizer();
-  engine_ = std::make_unique<Engine>(model_.decoder(backend, progress),
-                                     EngineOptions{.context_tokens = options.context_tokens});
+  decoder_ = model_.decoder(backend, progress);
+  engine_ = std::make_unique<Engine>(decoder_, EngineOptions{.context_tokens = options.context_tokens});
 }
 
-std::vector<TokenId> Session::chat_prompt(const std::vector<Message>& messages) {
+const ChatTemplate& Session::chat_template() {
   const ChatTemplate* chat_template = model_.chat_template();
   if (chat_template == nullptr) {
     throw Error(ErrorCode::kNotFound, fmt::format("{}: the model has no chat template", model_.name()),
                 "duet run --raw gives it a text as it is");
   }
-  return encode_chat(*chat_template, model_.tokenizer(), messages);
+  return *chat_template;
 }
 
 std::vector<TokenId> Session::raw_prompt(std::string_view text) {
@@ -37,16 +38,27 @@ std::vector<TokenId> Session::raw_prompt(std::string_view text) {
 }
 
 bool Session::can_think() {
-  return false;  // TODO(conversation): until the reasoning parser is here
+  const ChatTemplate* chat_template = model_.chat_template();
+  return chat_template != nullptr && knows_thoughts(*chat_template);
 }
 
-void Session::chat(const std::vector<Message>& messages, const ChatOptions&, GenerateRequest request,
+void Session::chat(const std::vector<Message>& messages, const ChatOptions& options, GenerateRequest request,
                    const std::atomic<bool>& cancel, const EventSink& sink) {
+  PreparedChat prepared;
   try {
-    request.prompt = chat_prompt(messages);
+    prepared =
+        prepare_chat(chat_template(), model_.tokenizer(), messages, options, context_tokens(), request.max_new_tokens);
   } catch (const Error& error) {
     sink(Failed{error});
     return;
+  }
+  if (prepared.dropped_messages > 0) sink(TurnsDropped{prepared.dropped_messages});
+  request.prompt = std::move(prepared.ids);
+  request.thought = prepared.thought;
+  if (prepared.thought && prepared.thought->max_tokens) {
+    request.make_guide = [&tokenizer = model_.tokenizer(), rules = *prepared.thought](int32_t) {
+      return std::make_shared<ThoughtBudget>(tokenizer, rules.in_thought, *rules.max_tokens);
+    };
   }
   generate(std::move(request), cancel, sink);
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "backend/runtime.h"
+#include "chat/chat_prompt.h"
 #include "chat/conversation.h"
 #include "chat/generate.h"
 #include "chat/loaded_model.h"
@@ -24,18 +25,6 @@ struct SessionOptions {
   int64_t context_tokens = 0;  // 0 = the model's own; at most that
 };
 
-/// How a conversation is put to the model.
-struct ChatOptions {
-  /// Whether the model thinks before it answers; std::nullopt: as its template has it. A model without thought tags
-  /// takes no value: unsupported_feature.
-  std::optional<bool> think;
-  /// The most tokens a thought may have; then it is closed and the answer begins. std::nullopt: no limit.
-  std::optional<int64_t> thought_tokens;
-  /// A conversation that does not fit the context loses its oldest turns, and the reader is told (TurnsDropped);
-  /// otherwise it is context_overflow.
-  bool drop_oldest = false;
-};
-
 /// A model, ready to answer. Text in, events out. Used by one thread.
 class Session {
  public:
@@ -47,13 +36,14 @@ class Session {
 
   LoadedModel& model() { return model_; }
   int64_t context_tokens() const { return engine_->context_tokens(); }
+  Engine& engine() { return *engine_; }
+  const Decoder& decoder() const { return *decoder_; }
 
-  /// Ids of a chat that waits for an answer. Throws not_found (the model has no chat template), template_error,
-  /// template_limit.
-  std::vector<TokenId> chat_prompt(const std::vector<Message>& messages);
   /// Ids of a text as it is: special tokens in it are recognised, BOS is added where the model asks for it.
   std::vector<TokenId> raw_prompt(std::string_view text);
 
+  /// Throws not_found (the model has no chat template), template_error, template_limit.
+  const ChatTemplate& chat_template();
   /// Whether the model's template knows thoughts.
   bool can_think();
 
@@ -68,6 +58,7 @@ class Session {
  private:
   Runtime runtime_;  // outlives what was packed for its backends
   LoadedModel model_;
+  std::shared_ptr<const Decoder> decoder_;
   std::unique_ptr<Engine> engine_;
 };
 

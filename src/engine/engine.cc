@@ -27,6 +27,7 @@ struct Running {
   int64_t reused_tokens = 0;
   int64_t new_tokens = 0;
   bool cancelled = false;
+  std::optional<RequestId> leader;  // computes the same prompt: this one waits, without a state, and forks its state
   int64_t prompt_tokens() const { return static_cast<int64_t>(request.prompt.size()); }
 };
 
@@ -37,6 +38,36 @@ bool all_finite(std::span<const float> values) {
 Error non_finite(std::string_view what, int64_t position) {
   return Error(ErrorCode::kNonFinite, fmt::format("non-finite value in the {} of position {}", what, position),
                "the weights hold NaN or Inf, or the activations overflowed");
+}
+
+/// The next token of a request: what its guide forces, else the sampler's choice. Throws what the guide throws.
+///   logits [V], of its last row; changed in place
+struct NextToken {
+  TokenChosen chosen;
+  bool forced;
+};
+NextToken choose(const Running& r, std::span<float> logits) {
+  const Request& request = r.request;
+  const auto forced = request.guide ? request.guide->forced() : std::nullopt;
+  if (forced && (to_int(*forced) < 0 || to_int(*forced) >= static_cast<int64_t>(logits.size()))) {
+    fail(ErrorCode::kBadValue, "the guide forces token id {}, legal: 0 to {}", to_int(*forced), logits.size() - 1);
+  }
+  std::vector<float> raw;
+  if (request.logprobs >= 0) raw.assign(logits.begin(), logits.end());
+  TokenChosen chosen{r.id, TokenId{-1}};
+  chosen.id = forced ? *forced
+                     : sample(logits, request.sampling,
+                              {.history = r.tokens,
+                               .prompt_tokens = r.prompt_tokens(),
+                               .position = static_cast<int64_t>(r.tokens.size()),
+                               .choice = request.choice});
+  if (request.logprobs >= 0) {
+    TokenLogprobs logprobs = token_logprobs(raw, chosen.id, request.logprobs);
+    chosen.logprob = logprobs.chosen;
+    chosen.alternatives = std::move(logprobs.alternatives);
+  }
+  if (request.guide) request.guide->accept(chosen.id);
+  return {std::move(chosen), forced.has_value()};
 }
 
 /// The rows of one step, host side, in the form that Batch points into.
@@ -70,8 +101,12 @@ struct Engine::State {
 
   Device& device() const { return ops::device_of(decoder->backend()); }
   void check_ids(std::span<const TokenId> ids) const;
+  void begin(Running& r);
+  void replace_leader(RequestId gone);
+  void drop(RequestId id);
   void finish(Running& r, FinishReason reason, TokenId stop, std::vector<EngineEvent>& events);
   bool judge(Running& r, std::span<float> logits, std::vector<EngineEvent>& events);
+  void judge_all(Running& r, std::span<float> logits, std::vector<EngineEvent>& events, std::vector<RequestId>& ended);
 };
 
 Engine::Engine(std::shared_ptr<const Decoder> decoder, const EngineOptions& options)
@@ -108,9 +143,13 @@ void Engine::State::check_ids(std::span<const TokenId> ids) const {
 RequestId Engine::submit(Request request) {
   State& s = *state_;
   s.check_ids(request.prompt);
-  check_sampling(request.sampling);
+  const int64_t vocabulary = s.decoder->spec().vocabulary;
+  check_sampling(request.sampling, vocabulary);
   if (request.max_new_tokens < 0)
     fail(ErrorCode::kBadValue, "max_new_tokens is {}, legal: 0 (no limit) or more", request.max_new_tokens);
+  if (request.logprobs < -1 || request.logprobs > vocabulary)
+    fail(ErrorCode::kBadValue, "logprobs is {}, legal: -1 (none) to {}", request.logprobs, vocabulary);
+  if (request.choice < 0) fail(ErrorCode::kBadValue, "choice is {}, legal: 0 or more", request.choice);
   if (static_cast<int64_t>(request.prompt.size()) >= s.context_tokens) {
     throw Error(ErrorCode::kContextOverflow,
                 fmt::format("the prompt has {} tokens and the context holds {}: no room for an answer",
@@ -121,13 +160,41 @@ RequestId Engine::submit(Request request) {
   r.id = RequestId{s.next_id++};
   r.tokens = request.prompt;
   r.request = std::move(request);
-  // The state of the longest common prefix, but never of the last prompt token: its row gives the first logits.
-  r.state = s.cache.take(r.tokens, r.prompt_tokens() - 1);
-  if (!r.state) r.state = std::make_unique<SequenceState>(s.device(), s.decoder->state_layout());
-  r.reused_tokens = r.state->length_tokens();
+  for (const Running& other : s.running) {
+    if (!other.leader && other.new_tokens == 0 && other.tokens == r.tokens) r.leader = other.id;
+  }
+  if (!r.leader) s.begin(r);
   const RequestId id = r.id;
   s.running.push_back(std::move(r));
   return id;
+}
+
+/// Gives a request its state: that of the longest common prefix, but never of the last prompt token, whose row gives
+/// the first logits.
+void Engine::State::begin(Running& r) {
+  r.state = cache.take(r.tokens, r.prompt_tokens() - 1);
+  if (!r.state) r.state = std::make_unique<SequenceState>(device(), decoder->state_layout());
+  r.reused_tokens = r.state->length_tokens();
+}
+
+/// A request is gone before its prompt was computed: the first of those that waited for it goes on with that.
+void Engine::State::replace_leader(RequestId gone) {
+  const Running* heir = nullptr;
+  for (Running& r : running) {
+    if (r.leader != gone) continue;
+    if (heir != nullptr) {
+      r.leader = heir->id;
+      continue;
+    }
+    r.leader.reset();
+    begin(r);
+    heir = &r;
+  }
+}
+
+void Engine::State::drop(RequestId id) {
+  std::erase_if(running, [&](const Running& r) { return r.id == id; });
+  replace_leader(id);
 }
 
 void Engine::cancel(RequestId id) {
@@ -148,14 +215,22 @@ bool Engine::State::judge(Running& r, std::span<float> logits, std::vector<Engin
     events.push_back(RequestFailed{r.id, non_finite("logits", position - 1)});
     return false;
   }
-  const TokenId next = sample(logits, r.tokens, r.request.sampling, position);
-  if (std::find(r.request.stop_ids.begin(), r.request.stop_ids.end(), next) != r.request.stop_ids.end()) {
-    finish(r, FinishReason::kStop, next, events);
+  NextToken next;
+  try {
+    next = choose(r, logits);
+  } catch (const Error& error) {
+    events.push_back(RequestFailed{r.id, error});
     return false;
   }
-  r.tokens.push_back(next);
+  const TokenId id = next.chosen.id;
+  const auto& stops = r.request.stop_ids;
+  if (!next.forced && std::find(stops.begin(), stops.end(), id) != stops.end()) {
+    finish(r, FinishReason::kStop, id, events);
+    return false;
+  }
+  r.tokens.push_back(id);
   ++r.new_tokens;
-  events.push_back(TokenChosen{r.id, next});
+  events.push_back(std::move(next.chosen));
   if (r.request.max_new_tokens > 0 && r.new_tokens >= r.request.max_new_tokens) {
     finish(r, FinishReason::kLength, TokenId{-1}, events);
     return false;
@@ -167,13 +242,35 @@ bool Engine::State::judge(Running& r, std::span<float> logits, std::vector<Engin
   return true;
 }
 
+/// judge() for a request and, where its prompt has just been computed, for those that waited for it.
+void Engine::State::judge_all(Running& r, std::span<float> logits, std::vector<EngineEvent>& events,
+                              std::vector<RequestId>& ended) {
+  std::vector<Running*> all = {&r};
+  for (Running& follower : running) {
+    if (follower.leader != r.id) continue;
+    follower.leader.reset();
+    follower.state = r.state->fork();  // before the leader may end
+    follower.reused_tokens = follower.prompt_tokens();
+    all.push_back(&follower);
+  }
+  const std::vector<float> kept(logits.begin(), all.size() > 1 ? logits.end() : logits.begin());
+  for (Running* one : all) {
+    if (one != &r) std::copy(kept.begin(), kept.end(), logits.begin());
+    if (!judge(*one, logits, events)) ended.push_back(one->id);
+  }
+}
+
 std::vector<EngineEvent> Engine::step() {
   State& s = *state_;
   std::vector<EngineEvent> events;
-  std::erase_if(s.running, [&](Running& r) {
-    if (r.cancelled) s.finish(r, FinishReason::kCancelled, TokenId{-1}, events);
-    return r.cancelled;
-  });
+  std::vector<RequestId> cancelled;
+  for (Running& r : s.running) {
+    if (!r.cancelled) continue;
+    s.finish(r, FinishReason::kCancelled, TokenId{-1}, events);
+    cancelled.push_back(r.id);
+  }
+  std::erase_if(s.running, [](const Running& r) { return r.cancelled; });
+  for (const RequestId id : cancelled) s.replace_leader(id);
 
   // Schedule: requests in order of arrival, each with as many of its rows as fit. A request that gets no memory fails
   // alone.
@@ -186,6 +283,7 @@ std::vector<EngineEvent> Engine::step() {
   std::vector<Part> parts;
   std::vector<RequestId> failed;
   for (Running& r : s.running) {
+    if (r.leader) continue;
     const int64_t begin = r.state->length_tokens(), all = static_cast<int64_t>(r.tokens.size());
     const int64_t end = std::min(all, begin + s.options.max_step_rows - rows.count());
     if (end <= begin) continue;
@@ -202,9 +300,8 @@ std::vector<EngineEvent> Engine::step() {
     rows.add(*r.state, r.tokens, begin, end);
     parts.push_back({&r, end, rows.count() - 1});
   }
-  const auto drop = [&](RequestId id) { std::erase_if(s.running, [&](const Running& r) { return r.id == id; }); };
   if (parts.empty()) {
-    for (const RequestId id : failed) drop(id);
+    for (const RequestId id : failed) s.drop(id);
     return events;
   }
 
@@ -231,10 +328,10 @@ std::vector<EngineEvent> Engine::step() {
     for (size_t i = 0; i < count; ++i) {
       Running& r = *ready[first + i]->running;
       const auto row = std::span(logits).subspan(i * static_cast<size_t>(vocabulary), static_cast<size_t>(vocabulary));
-      if (!s.judge(r, row, events)) failed.push_back(r.id);
+      s.judge_all(r, row, events, failed);
     }
   }
-  for (const RequestId id : failed) drop(id);
+  for (const RequestId id : failed) s.drop(id);
   return events;
 }
 

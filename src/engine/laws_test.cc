@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <map>
 
 #include "backend/backend.h"
 #include "tests/compare.h"
@@ -86,6 +87,64 @@ TEST_P(RowLaw, NeighboursChangeNoToken) {
     run(engine, together, first);
     EXPECT_EQ(together, alone) << "steps of " << step_rows << " rows";
   }
+}
+
+/// Every step of sampling at work, so that the text depends on all of them.
+SamplingParams all_steps(uint64_t seed) {
+  return {.temperature = 1.2f,
+          .top_k = 200,
+          .top_p = 0.98f,
+          .min_p = 0.001f,
+          .typical_p = 0.97f,
+          .xtc_probability = 0.3f,
+          .xtc_threshold = 0.01f,
+          .repetition_penalty = 1.1f,
+          .presence_penalty = 0.2f,
+          .frequency_penalty = 0.1f,
+          .dry_multiplier = 0.5f,
+          .dry_base = 1.5f,
+          .dry_allowed_length = 1,
+          .dry_breakers = {{TokenId{3}}, {TokenId{4}, TokenId{5}}},
+          .logit_bias = {{TokenId{7}, 1.0f}},
+          .seed = seed};
+}
+
+TEST_P(RowLaw, TheSameSeedGivesTheSameTextWhateverThreadsSplitsAndOtherAnswers) {
+  const auto prompt = prompt_of(70, vocabulary(), 11);
+  constexpr int32_t kChoices = 3;
+  const auto texts = [&](int threads, int64_t step_rows, std::vector<int32_t> choices, bool neighbours) {
+    Runtime runtime(threads);
+    const auto model = load_model(golden(GetParam()), runtime, "cpu");
+    Engine engine(model->decoder, {.max_step_rows = step_rows});
+    std::map<RequestId, int32_t> asked;
+    for (const int32_t choice : choices) {
+      if (neighbours) {
+        Request other{.prompt = prompt_of(9 + choice, vocabulary(), 5), .max_new_tokens = 7};
+        engine.submit(other);
+      }
+      Request request{.prompt = prompt, .sampling = all_steps(21), .choice = choice, .max_new_tokens = 16};
+      asked.emplace(engine.submit(request), choice);
+    }
+    std::vector<std::vector<TokenId>> result(kChoices);
+    while (!engine.idle()) {
+      for (const EngineEvent& event : engine.step()) {
+        const auto* chosen = std::get_if<TokenChosen>(&event);
+        if (chosen != nullptr && asked.contains(chosen->request))
+          result[static_cast<size_t>(asked.at(chosen->request))].push_back(chosen->id);
+      }
+    }
+    return result;
+  };
+  std::vector<std::vector<TokenId>> alone;
+  for (int32_t choice = 0; choice < kChoices; ++choice) {
+    alone.push_back(texts(1, 400, {choice}, false)[static_cast<size_t>(choice)]);
+    ASSERT_EQ(alone.back().size(), 16u);
+  }
+  EXPECT_NE(alone[0], alone[1]);
+  EXPECT_EQ(texts(1, 400, {0, 1, 2}, false), alone);
+  EXPECT_EQ(texts(2, 7, {2, 0, 1}, false), alone) << "steps of 7 rows, two threads, another order";
+  EXPECT_EQ(texts(3, 64, {1, 2, 0}, true), alone) << "with neighbours";
+  EXPECT_EQ(texts(2, 1, {0, 1, 2}, true), alone) << "one row a step";
 }
 
 TEST_P(RowLaw, ReusedStateGivesTheSameText) {

@@ -3,107 +3,216 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <numeric>
-#include <unordered_set>
-#include <vector>
+#include <limits>
 
-#include "base/error.h"
+#include "engine/noise.h"
+#include "engine/penalties.h"
 
 namespace duet {
 namespace {
 
-/// Philox4x32-10: a bijection of a 128-bit counter under a 64-bit key; constants from Salmon et al. 2011, table 2.
-std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, uint64_t seed) {
-  std::array<uint32_t, 2> key = {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)};
-  for (int round = 0; round < 10; ++round) {
-    const uint64_t a = uint64_t{0xD2511F53} * counter[0], b = uint64_t{0xCD9E8D57} * counter[2];
-    counter = {static_cast<uint32_t>(b >> 32) ^ counter[1] ^ key[0], static_cast<uint32_t>(b),
-               static_cast<uint32_t>(a >> 32) ^ counter[3] ^ key[1], static_cast<uint32_t>(a)};
-    key[0] += 0x9E3779B9;
-    key[1] += 0xBB67AE85;
-  }
-  return counter;
-}
-
-/// Standard Gumbel noise of one token at one position: -log(-log(u)), u uniform in (0, 1) with 53 bits.
-double gumbel(uint64_t seed, int64_t position, int32_t token) {
-  const auto wide = static_cast<uint64_t>(position);
-  const auto bits =
-      philox({static_cast<uint32_t>(wide), static_cast<uint32_t>(wide >> 32), static_cast<uint32_t>(token), 0}, seed);
-  const uint64_t mantissa = (uint64_t{bits[0]} << 21) ^ (uint64_t{bits[1]} >> 11);
-  const double u = (static_cast<double>(mantissa & ((uint64_t{1} << 53) - 1)) + 0.5) * 0x1p-53;
-  return -std::log(-std::log(u));
-}
-
-void check_range(const char* name, double value, bool legal, const char* range) {
-  if (!legal) fail(ErrorCode::kBadValue, "sampling: {} is {}, legal: {}", name, value, range);
-}
-
 struct Candidate {
   int32_t id;
-  double logit;
+  double logit;         // scaled by the temperature
+  double weight = 0.0;  // exp(logit - the largest one), once weigh() was called
 };
 
 bool better(const Candidate& a, const Candidate& b) { return a.logit != b.logit ? a.logit > b.logit : a.id < b.id; }
 
-}  // namespace
-
-void check_sampling(const SamplingParams& p) {
-  const auto in = [](double v, double low, double high) { return v >= low && v <= high; };  // false for NaN
-  check_range("temperature", static_cast<double>(p.temperature), in(static_cast<double>(p.temperature), 0, 1e4),
-              "0 to 10000");
-  check_range("top_k", static_cast<double>(p.top_k), p.top_k >= 0, "0 (all) or more");
-  check_range("top_p", static_cast<double>(p.top_p), p.top_p > 0 && p.top_p <= 1, "above 0, at most 1");
-  check_range("min_p", static_cast<double>(p.min_p), in(static_cast<double>(p.min_p), 0, 1), "0 to 1");
-  check_range("repetition_penalty", static_cast<double>(p.repetition_penalty),
-              p.repetition_penalty > 0 && p.repetition_penalty <= 1e4f, "above 0, at most 10000");
-}
-
-TokenId argmax(std::span<const float> logits) {
-  return TokenId{static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin())};
-}
-
-TokenId sample(std::span<float> logits, std::span<const TokenId> history, const SamplingParams& params,
-               int64_t position) {
-  if (params.repetition_penalty != 1.0f) {
-    std::unordered_set<int32_t> seen;
-    for (const TokenId id : history) {
-      if (!seen.insert(to_int(id)).second) continue;
-      float& logit = logits[static_cast<size_t>(to_int(id))];
-      logit = logit > 0 ? logit / params.repetition_penalty : logit * params.repetition_penalty;
+/// The `count` largest logits, in no order; ties by id. One pass, with a buffer that is cut back when it is full.
+///   logits [V], count 1 to V
+std::vector<Candidate> largest(std::span<const float> logits, size_t count) {
+  std::vector<Candidate> best;
+  const size_t room = std::min(logits.size(), 2 * count + 64);
+  best.reserve(room);
+  const auto cut = [&] {
+    if (best.size() <= count) return;
+    std::nth_element(best.begin(), best.begin() + static_cast<int64_t>(count - 1), best.end(), better);
+    best.resize(count);
+  };
+  size_t next = 0;
+  for (; next < room; ++next) best.push_back({static_cast<int32_t>(next), static_cast<double>(logits[next])});
+  while (next < logits.size()) {
+    cut();
+    // Of equal logits the later ids lose, so only what is larger gets in.
+    const double threshold = best.back().logit;
+    for (; next < logits.size() && best.size() < room; ++next) {
+      if (const auto logit = static_cast<double>(logits[next]); logit > threshold)
+        best.push_back({static_cast<int32_t>(next), logit});
     }
   }
-  if (params.temperature == 0.0f) return argmax(logits);
+  cut();
+  return best;
+}
 
-  std::vector<Candidate> kept(logits.size());
-  for (size_t i = 0; i < logits.size(); ++i) {
-    kept[i] = {static_cast<int32_t>(i), static_cast<double>(logits[i]) / static_cast<double>(params.temperature)};
+/// The tokens that are still to choose from.
+class KeptSet {
+ public:
+  /// All tokens whose scaled logit is at most `reach` below the largest one.
+  KeptSet(std::span<const float> logits, float temperature, double reach) {
+    const auto divisor = static_cast<double>(temperature);
+    const double least = static_cast<double>(logits[static_cast<size_t>(to_int(argmax(logits)))]) / divisor - reach;
+    kept_.reserve(logits.size());
+    for (size_t i = 0; i < logits.size(); ++i) {
+      const double scaled = static_cast<double>(logits[i]) / divisor;
+      if (!(scaled < least)) kept_.push_back({static_cast<int32_t>(i), scaled});
+    }
   }
-  const auto best = std::min_element(kept.begin(), kept.end(), better)->logit;
-  if (params.top_k > 0 && params.top_k < static_cast<int64_t>(kept.size())) {
-    std::nth_element(kept.begin(), kept.begin() + params.top_k, kept.end(), better);
-    kept.resize(static_cast<size_t>(params.top_k));
+  /// The `count` largest ones.
+  KeptSet(std::span<const float> logits, float temperature, size_t count) : kept_(largest(logits, count)) {
+    for (Candidate& c : kept_) c.logit /= static_cast<double>(temperature);
   }
-  if (params.top_p < 1.0f) {
-    // The smallest set of most likely tokens whose share reaches top_p; at least one.
-    std::sort(kept.begin(), kept.end(), better);
-    double total = 0, sum = 0;
-    for (const Candidate& c : kept) total += std::exp(c.logit - best);
-    size_t count = 0;
-    while (count < kept.size() && sum < static_cast<double>(params.top_p) * total)
-      sum += std::exp(kept[count++].logit - best);
-    kept.resize(std::max<size_t>(1, count));
+
+  /// The smallest set of most likely tokens whose share reaches `mass`.
+  void top_p(double mass) {
+    weigh();
+    // Together the tokens below this weight have at most half of the share that is left out: none of them is in the
+    // set.
+    const double least = 0.5 * (1 - mass) * total_ / static_cast<double>(kept_.size());
+    std::erase_if(kept_, [&](const Candidate& c) { return c.weight < least; });
+    kept_.resize(count_until(mass, better));
   }
-  if (params.min_p > 0.0f) {
-    const double least = best + std::log(static_cast<double>(params.min_p));
-    std::erase_if(kept, [&](const Candidate& c) { return c.logit < least && c.logit != best; });
+
+  /// Tokens that have at least `share` of the likeliest one's probability.
+  void min_p(double share) {
+    const double best = likeliest().logit, least = best + std::log(share);
+    std::erase_if(kept_, [&](const Candidate& c) { return c.logit < least && c.logit != best; });
   }
-  Candidate chosen{INT32_MAX, -INFINITY};
-  for (const Candidate& c : kept) {
-    const Candidate noisy{c.id, c.logit + gumbel(params.seed, position, c.id)};
-    if (better(noisy, chosen)) chosen = noisy;
+
+  /// The smallest set of tokens whose share reaches `mass` and whose -log p is closest to its mean, the entropy; tokens
+  /// as close as the last of them stay too.
+  void typical(double mass) {
+    weigh();
+    double entropy = 0;
+    for (const Candidate& c : kept_) {
+      if (c.weight > 0) entropy += c.weight / total_ * surprise(c);
+    }
+    const auto distance = [&](const Candidate& c) { return std::abs(surprise(c) - entropy); };
+    const size_t count = count_until(mass, [&](const Candidate& a, const Candidate& b) {
+      const double left = distance(a), right = distance(b);
+      return left != right ? left < right : a.id < b.id;
+    });
+    const double furthest = distance(kept_[count - 1]);
+    std::erase_if(kept_, [&](const Candidate& c) { return distance(c) > furthest; });
   }
-  return TokenId{chosen.id};
+
+  /// Of the tokens that have at least `threshold` of the probability only the least likely one stays.
+  void exclude_top(double threshold) {
+    weigh();
+    const auto top = [&](const Candidate& c) { return c.weight >= threshold * total_; };
+    const Candidate* last = nullptr;
+    for (const Candidate& c : kept_) {
+      if (top(c) && (last == nullptr || better(*last, c))) last = &c;
+    }
+    if (last == nullptr) return;
+    const int32_t stays = last->id;
+    std::erase_if(kept_, [&](const Candidate& c) { return top(c) && c.id != stays; });
+  }
+
+  /// A draw from the softmax of the kept logits.
+  TokenId draw(const NoisePlace& place) const {
+    const auto noisy = [&](const Candidate& c, uint64_t bits) { return Candidate{c.id, c.logit + gumbel_of(bits)}; };
+    const Candidate& first = likeliest();
+    Candidate chosen = noisy(first, noise_bits(place, NoisePurpose::kToken, static_cast<uint32_t>(first.id)));
+    for (const Candidate& c : kept_) {
+      const double missing = chosen.logit - c.logit;
+      if (missing > kMaxGumbel) continue;
+      const uint64_t bits = noise_bits(place, NoisePurpose::kToken, static_cast<uint32_t>(c.id));
+      // -log(-log u) <= -log(1 - u), so noise of n log 2 needs 1 - u <= 2^-n: seen in the bits, without a logarithm.
+      const double halvings = missing * 1.4426950408889634 - 1e-6;
+      if (halvings >= 1 && (uint64_t{1} << 53) - bits > uint64_t{1} << (53 - static_cast<int>(halvings))) continue;
+      if (const Candidate rival = noisy(c, bits); better(rival, chosen)) chosen = rival;
+    }
+    return TokenId{chosen.id};
+  }
+
+ private:
+  const Candidate& likeliest() const { return *std::min_element(kept_.begin(), kept_.end(), better); }
+
+  void weigh() {
+    best_ = likeliest().logit;
+    total_ = 0;
+    for (Candidate& c : kept_) total_ += c.weight = std::exp(c.logit - best_);
+    log_total_ = std::log(total_);
+  }
+  double surprise(const Candidate& c) const { return log_total_ - (c.logit - best_); }
+
+  /// Sorts as many tokens to the front, by `before`, as are needed for `mass` of the weight; returns how many.
+  template <typename Before>
+  size_t count_until(double mass, Before before) {
+    double sum = 0;
+    for (size_t sorted = 0, count = 0; sorted < kept_.size();) {
+      const size_t more = std::min(std::max<size_t>(64, 3 * sorted), kept_.size() - sorted);
+      const auto begin = kept_.begin() + static_cast<int64_t>(sorted), end = begin + static_cast<int64_t>(more);
+      if (end != kept_.end()) std::nth_element(begin, end, kept_.end(), before);
+      std::sort(begin, end, before);
+      for (sorted += more; count < sorted;) {
+        sum += kept_[count++].weight;
+        if (sum >= mass * total_) return count;
+      }
+    }
+    return kept_.size();
+  }
+
+  std::vector<Candidate> kept_;
+  double best_ = 0, total_ = 0, log_total_ = 0;
+};
+
+}  // namespace
+
+TokenId argmax(std::span<const float> logits) {
+  // Lanes that do not wait for one another; which of equal logits comes first is looked for afterwards.
+  constexpr size_t kLanes = 16;
+  std::array<float, kLanes> most;
+  most.fill(logits[0]);
+  size_t i = 0;
+  for (; i + kLanes <= logits.size(); i += kLanes) {
+    for (size_t lane = 0; lane < kLanes; ++lane) {
+      most[lane] = logits[i + lane] > most[lane] ? logits[i + lane] : most[lane];
+    }
+  }
+  float best = *std::max_element(most.begin(), most.end());
+  for (; i < logits.size(); ++i) best = std::max(best, logits[i]);
+  const auto first = std::find(logits.begin(), logits.end(), best);
+  return TokenId{static_cast<int32_t>(first == logits.end() ? 0 : first - logits.begin())};
+}
+
+TokenId sample(std::span<float> logits, const SamplingParams& params, const SamplingPlace& place) {
+  apply_penalties(logits, place.history, place.prompt_tokens, params);
+  if (params.temperature == 0.0f || params.top_k == 1) return argmax(logits);
+
+  const bool xtc = params.xtc_probability > 0.0f && params.xtc_threshold <= 0.5f;
+  // Where no step looks at the whole distribution, what is out of reach of the draw need not be looked at.
+  const bool whole = params.top_p < 1.0f || params.typical_p < 1.0f || xtc;
+  const double reach = whole ? INFINITY : kMaxGumbel - kMinGumbel;
+  const bool select = params.top_k > 0 && params.top_k < static_cast<int64_t>(logits.size());
+  KeptSet kept = select ? KeptSet(logits, params.temperature, static_cast<size_t>(params.top_k))
+                        : KeptSet(logits, params.temperature, reach);
+  const NoisePlace noise{params.seed, place.choice, place.position};
+  if (params.top_p < 1.0f) kept.top_p(static_cast<double>(params.top_p));
+  if (params.min_p > 0.0f) kept.min_p(static_cast<double>(params.min_p));
+  if (params.typical_p < 1.0f) kept.typical(static_cast<double>(params.typical_p));
+  if (xtc && uniform_of(noise_bits(noise, NoisePurpose::kXtc, 0)) < static_cast<double>(params.xtc_probability)) {
+    kept.exclude_top(static_cast<double>(params.xtc_threshold));
+  }
+  return kept.draw(noise);
+}
+
+TokenLogprobs token_logprobs(std::span<const float> logits, TokenId chosen, int64_t alternatives) {
+  const auto best = static_cast<double>(logits[static_cast<size_t>(to_int(argmax(logits)))]);
+  double total = 0;
+  for (const float logit : logits) total += std::exp(static_cast<double>(logit) - best);
+  const double log_total = std::log(total);
+  const auto logprob = [&](double logit) {
+    return static_cast<float>(std::max(logit - best - log_total, double{std::numeric_limits<float>::lowest()}));
+  };
+  TokenLogprobs result;
+  result.chosen = logprob(static_cast<double>(logits[static_cast<size_t>(to_int(chosen))]));
+  if (alternatives <= 0) return result;
+  auto top = largest(logits, std::min(static_cast<size_t>(alternatives), logits.size()));
+  std::sort(top.begin(), top.end(), better);
+  for (const Candidate& c : top) result.alternatives.push_back({TokenId{c.id}, logprob(c.logit)});
+  return result;
 }
 
 }  // namespace duet

@@ -80,6 +80,7 @@ struct Recorder final : ProgressSink {
     most = std::max(most, done_bytes);
     open = true;
   }
+  void advance_steps(std::string_view, uint64_t, uint64_t) override { ADD_FAILURE() << "bytes are what a pull counts"; }
   void finish() override { open = false; }
 };
 

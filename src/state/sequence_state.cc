@@ -19,16 +19,30 @@ int64_t StateLayout::bytes(int64_t tokens) const {
 SequenceState::SequenceState(Device& device, const StateLayout& layout)
     : device_(&device), layout_(&layout), tables_(layout.layers.size()) {}
 
+std::unique_ptr<SequenceState> SequenceState::fork() const {
+  return std::unique_ptr<SequenceState>(new SequenceState(*this));
+}
+
 void SequenceState::reserve(int64_t tokens) {
-  while (static_cast<int64_t>(pages_.size()) * KvView::kPageTokens < tokens) {
-    Buffer page = device_->allocate(layout_->page_bytes());
-    std::byte* data = page.data();
-    pages_.push_back(std::move(page));
-    for (size_t layer = 0; layer < tables_.size(); ++layer) {
-      tables_[layer].push_back(data);
-      data += layout_->layers[layer].page_bytes();
-    }
+  // What lies before the next position stays shared for good; what is written to must be its own.
+  for (auto i = static_cast<size_t>(length_tokens_ / KvView::kPageTokens); i < pages_.size(); ++i) {
+    if (pages_[i].use_count() > 1) set_page(i, true);
   }
+  while (static_cast<int64_t>(pages_.size()) * KvView::kPageTokens < tokens) set_page(pages_.size(), false);
+}
+
+void SequenceState::set_page(size_t index, bool copied) {
+  auto page = std::make_shared<Buffer>(device_->allocate(layout_->page_bytes()));
+  if (copied) device_->copy(page->data(), pages_[index]->data(), page->bytes());
+  const size_t count = std::max(pages_.size(), index + 1);
+  pages_.resize(count);
+  std::byte* data = page->data();
+  for (size_t layer = 0; layer < tables_.size(); ++layer) {
+    tables_[layer].resize(count);
+    tables_[layer][index] = data;
+    data += layout_->layers[layer].page_bytes();
+  }
+  pages_[index] = std::move(page);
 }
 
 void SequenceState::advance_to(int64_t tokens) {

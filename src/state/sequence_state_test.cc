@@ -30,5 +30,32 @@ TEST(SequenceState, PagesGrowTrimAndCount) {
   EXPECT_EQ(state.bytes(), 0);
 }
 
+TEST(SequenceState, ForksShareWhatNeitherWritesTo) {
+  const auto device = make_ref_backend();
+  const StateLayout layout{{{DType::kF32, 1, 8}, {DType::kF32, 1, 8}}};
+  SequenceState state(*device, layout);
+  state.reserve(130);
+  state.advance_to(70);
+  const auto byte = [](const SequenceState& s, size_t page) -> std::byte& { return *s.pages(1)[page]; };
+  byte(state, 0) = std::byte{1}, byte(state, 1) = std::byte{2};
+  const auto fork = state.fork();
+  EXPECT_EQ(fork->length_tokens(), 70);
+  fork->reserve(71);
+  EXPECT_EQ(fork->pages(1)[0], state.pages(1)[0]);
+  EXPECT_NE(fork->pages(1)[1], state.pages(1)[1]);
+  EXPECT_NE(fork->pages(0)[2], state.pages(0)[2]) << "reserved by both, to be written by both";
+  EXPECT_EQ(byte(*fork, 1), std::byte{2});
+  byte(*fork, 1) = std::byte{3};
+  EXPECT_EQ(byte(state, 1), std::byte{2});
+  std::byte* const own = state.pages(1)[1];
+  state.reserve(140);
+  EXPECT_EQ(state.pages(1)[1], own) << "nobody shares it any more";
+  // A state cut back to a shared page gets its own before it is written.
+  fork->trim(10);
+  fork->reserve(11);
+  EXPECT_NE(fork->pages(1)[0], state.pages(1)[0]);
+  EXPECT_EQ(byte(*fork, 0), std::byte{1});
+}
+
 }  // namespace
 }  // namespace duet

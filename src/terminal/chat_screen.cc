@@ -104,6 +104,7 @@ bool ChatScreen::answer(const SamplingParams& sampling) {
   take_interrupt();  // one that came before the answer is not meant for it
   GenerateRequest request;
   request.sampling = sampling;
+  request.sampling_texts = options_.sampling_texts;
   request.sampling.seed += answers_++;  // so that /regen says something else
   request.max_new_tokens = options_.max_new_tokens;
   request.stop_strings = options_.stop_strings;
@@ -145,7 +146,6 @@ void ChatScreen::tell(const AnswerView& shown, bool stopped) {
   if (stopped) {
     if (!interactive_ || termination_requested()) throw Error(ErrorCode::kCancelled, "interrupted");
     take_interrupt();
-    last_interrupt_ = Clock::now();
     note(shown.text().empty() ? "stopped before the answer; the Up key brings the message back" : "stopped");
   }
   if (shown.finished().reason == FinishReason::kContext) {

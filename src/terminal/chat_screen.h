@@ -30,6 +30,7 @@ struct OpenedModel {
 
 struct ChatScreenOptions {
   ChatOptions chat;
+  SamplingTexts sampling_texts;
   int64_t max_new_tokens = 0;
   std::vector<std::string> stop_strings;
   std::string system;

@@ -173,7 +173,6 @@ void ChatScreen::switch_model(const std::string& name) {
       report(error);
     } else {
       take_interrupt();
-      last_interrupt_ = Clock::now();
     }
     return note(fmt::format("{} stays", model_.name));
   }

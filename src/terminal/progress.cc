@@ -31,34 +31,35 @@ std::string time_left(double left_s) {
 }
 
 /// "45.2 of 98.4 MB", "512 kB of 1.10 GB"
-std::string done_of_total(uint64_t done_bytes, uint64_t total_bytes) {
-  const std::string done = human_bytes(done_bytes);
-  const std::string total = human_bytes(total_bytes);
-  const size_t unit = done.find(' ');
-  return done.substr(unit) == total.substr(total.find(' ')) ? fmt::format("{} of {}", done.substr(0, unit), total)
-                                                            : fmt::format("{} of {}", done, total);
+std::string done_of_total(uint64_t done, uint64_t total, ProgressUnit unit) {
+  if (unit == ProgressUnit::kSteps) return fmt::format("{} of {}", done, total);
+  const std::string part = human_bytes(done);
+  const std::string whole = human_bytes(total);
+  const size_t space = part.find(' ');
+  return part.substr(space) == whole.substr(whole.find(' ')) ? fmt::format("{} of {}", part.substr(0, space), whole)
+                                                             : fmt::format("{} of {}", part, whole);
 }
 
 }  // namespace
 
-std::string progress_line(std::string_view what, uint64_t done_bytes, uint64_t total_bytes, double bytes_per_second,
-                          int width) {
-  done_bytes = std::min(done_bytes, total_bytes);
-  const double part = total_bytes == 0 ? 1 : static_cast<double>(done_bytes) / static_cast<double>(total_bytes);
+std::string progress_line(std::string_view what, uint64_t done, uint64_t total, double per_second, int width,
+                          ProgressUnit unit) {
+  done = std::min(done, total);
+  const bool bytes = unit == ProgressUnit::kBytes;
+  const double part = total == 0 ? 1 : static_cast<double>(done) / static_cast<double>(total);
   // Columns of their own for what changes its length, so that the bar keeps its size from one drawing to the next.
   const std::string percent = fmt::format("{:3} %", static_cast<int>(part * 100));
-  const std::string sizes = fmt::format("  {:<18}", done_of_total(done_bytes, total_bytes));
+  const std::string sizes = fmt::format("  {:<{}}", done_of_total(done, total, unit), bytes ? 18 : 12);
   std::string rate;
   std::string left;
-  if (bytes_per_second >= 1) {
-    rate = human_bytes(static_cast<uint64_t>(std::min(bytes_per_second, 1e18))) + "/s";
-    if (done_bytes < total_bytes) {
-      left = time_left(static_cast<double>(total_bytes - done_bytes) / bytes_per_second) + " left";
-    }
+  if (bytes && per_second >= 1) rate = human_bytes(static_cast<uint64_t>(std::min(per_second, 1e18))) + "/s";
+  if (done < total && per_second >= (bytes ? 1 : 1e-6)) {
+    left = time_left(static_cast<double>(total - done) / per_second) + " left";
   }
   const auto columns = static_cast<size_t>(std::max(width, 0));
   for (const std::string& tail :
-       {percent + sizes + fmt::format("  {:<9}  {:<9}", rate, left), percent + sizes, percent}) {
+       {percent + sizes + (bytes ? fmt::format("  {:<9}", rate) : "") + fmt::format("  {:<9}", left), percent + sizes,
+        percent}) {
     const size_t used = static_cast<size_t>(display_width(what)) + 2 + tail.size();
     if (used > columns) continue;
     const size_t room = columns - used;
@@ -99,20 +100,21 @@ void ProgressDisplay::say(std::string_view line) {
   surface_.write(fmt::format("{}\n", line));
 }
 
-void ProgressDisplay::advance(std::string_view what, uint64_t done_bytes, uint64_t total_bytes) {
+void ProgressDisplay::advance(std::string_view what, uint64_t done, uint64_t total, ProgressUnit unit) {
   const Clock::time_point now = surface_.now();
-  if (active_ && (what != what_ || total_bytes != total_bytes_)) finish();
+  if (active_ && (what != what_ || total != total_)) finish();
   const bool starts = !active_;
   if (starts) {
     active_ = true;
     what_ = what;
-    total_bytes_ = total_bytes;
+    total_ = total;
+    unit_ = unit;
     samples_.clear();
     drawn_ = false;
     drawn_at_ = now;
   }
-  done_bytes_ = done_bytes;
-  if (samples_.empty() || now - samples_.back().time >= kRedraw) samples_.push_back({now, done_bytes});
+  done_ = done;
+  if (samples_.empty() || now - samples_.back().time >= kRedraw) samples_.push_back({now, done});
   while (samples_.size() > 2 && now - samples_[1].time >= kRateWindow) samples_.pop_front();
   const auto interval = surface_.terminal ? Clock::duration(kRedraw) : Clock::duration(kPlainInterval);
   if ((starts && surface_.terminal) || now - drawn_at_ >= interval) draw(now);
@@ -120,32 +122,29 @@ void ProgressDisplay::advance(std::string_view what, uint64_t done_bytes, uint64
 
 void ProgressDisplay::finish() {
   if (!active_) return;
-  if (drawn_ && drawn_bytes_ != done_bytes_) draw(surface_.now());
+  if (drawn_ && drawn_done_ != done_) draw(surface_.now());
   if (surface_.terminal) surface_.write("\n");
   active_ = false;
 }
 
-double ProgressDisplay::bytes_per_second(Clock::time_point now) const {
+double ProgressDisplay::per_second(Clock::time_point now) const {
   const double elapsed_s = duration<double>(now - samples_.front().time).count();
-  const uint64_t first = samples_.front().done_bytes;
-  if (elapsed_s < 0.2 || done_bytes_ < first) return 0;
-  return static_cast<double>(done_bytes_ - first) / elapsed_s;
+  const uint64_t first = samples_.front().done;
+  if (elapsed_s < 0.2 || done_ < first) return 0;
+  return static_cast<double>(done_ - first) / elapsed_s;
 }
 
 void ProgressDisplay::draw(Clock::time_point now) {
   drawn_ = true;
   drawn_at_ = now;
-  drawn_bytes_ = done_bytes_;
+  drawn_done_ = done_;
   if (surface_.terminal) {  // one column is kept free: a full line would wrap
-    surface_.write("\r" + progress_line(what_, done_bytes_, total_bytes_, bytes_per_second(now), surface_.width() - 1) +
-                   "\x1b[K");
+    surface_.write("\r" + progress_line(what_, done_, total_, per_second(now), surface_.width() - 1, unit_) + "\x1b[K");
     return;
   }
   const uint64_t percent =
-      total_bytes_ == 0
-          ? 100
-          : static_cast<uint64_t>(static_cast<double>(done_bytes_) / static_cast<double>(total_bytes_) * 100);
-  surface_.write(fmt::format("{}: {} ({} %)\n", what_, done_of_total(done_bytes_, total_bytes_), percent));
+      total_ == 0 ? 100 : static_cast<uint64_t>(static_cast<double>(done_) / static_cast<double>(total_) * 100);
+  surface_.write(fmt::format("{}: {} ({} %)\n", what_, done_of_total(done_, total_, unit_), percent));
 }
 
 }  // namespace duet

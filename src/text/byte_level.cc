@@ -38,17 +38,43 @@ std::string spell_bytes(std::string_view bytes) {
   return out;
 }
 
+bool spells(std::string_view spelling, std::string_view bytes) {
+  const Table& all = table();
+  for (const char c : bytes) {
+    const std::string& one = all.spelling[static_cast<unsigned char>(c)];
+    if (!spelling.starts_with(one)) return false;
+    spelling.remove_prefix(one.size());
+  }
+  return spelling.empty();
+}
+
+bool append_unspelled(std::string_view spelling, std::string& out) {
+  const Table& bytes = table();
+  const size_t before = out.size();
+  for (size_t i = 0; i < spelling.size();) {
+    const auto first = static_cast<unsigned char>(spelling[i]);
+    char32_t code = first;
+    size_t length = 1;
+    if (first >= 0xc2 && first < 0xe0 && i + 1 < spelling.size()) {  // all that are no ASCII have two bytes
+      code = (first & 0x1fU) << 6 | (static_cast<unsigned char>(spelling[i + 1]) & 0x3fU);
+      length = 2;
+    } else if (first >= 0x80) {
+      code = 0x1ff;
+    }
+    if (code >= bytes.byte.size() || bytes.byte[code] < 0) {
+      out.resize(before);
+      return false;
+    }
+    out += static_cast<char>(bytes.byte[code]);
+    i += length;
+  }
+  return true;
+}
+
 std::optional<std::string> unspell_bytes(std::string_view spelling) {
   std::string out;
   out.reserve(spelling.size());
-  const Table& bytes = table();
-  for (size_t i = 0; i < spelling.size();) {
-    const Utf8Step step = decode_utf8(spelling.substr(i));
-    if (!step.valid || step.code >= bytes.byte.size() || bytes.byte[step.code] < 0) return std::nullopt;
-    out += static_cast<char>(bytes.byte[step.code]);
-    i += static_cast<size_t>(step.length);
-  }
-  return out;
+  return append_unspelled(spelling, out) ? std::optional(std::move(out)) : std::nullopt;
 }
 
 }  // namespace duet

@@ -8,6 +8,10 @@ std::string Detokenizer::push(TokenId id) {
   const std::string_view bytes = tokenizer_->token_bytes(id);
   if (skip_special_ && tokenizer_->is_special(id)) return {};
   pending_ += bytes;
+  if (!started_ && !pending_.empty()) {
+    started_ = true;
+    if (tokenizer_->strips_leading_space() && pending_.front() == ' ') pending_.erase(0, 1);
+  }
   std::string out;
   size_t read = 0;
   while (read < pending_.size()) {

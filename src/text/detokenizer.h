@@ -19,6 +19,7 @@ class Detokenizer {
   const Tokenizer* tokenizer_;
   bool skip_special_;
   std::string pending_;
+  bool started_ = false;  // something was handed out, or dropped
 };
 
 }  // namespace duet

@@ -1,17 +1,16 @@
 #include "text/gguf_tokenizer.h"
 
 #include <array>
+#include <cmath>
 
 #include "base/error.h"
 #include "text/pipeline_tokenizer.h"
+#include "text/sentencepiece_tokenizer.h"
 
 namespace duet {
 namespace {
 
 using Kind = PreTokenizer::Kind;
-
-/// tokenizer.ggml.token_type
-enum TokenType : int64_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
 
 /// What a name in tokenizer.ggml.pre stands for. The format says nothing of NFC or of BOS where its key is absent: the
 /// families' own files do.
@@ -47,18 +46,20 @@ class GgufLoader {
     if (name == "none" || name == "no_vocab") {
       fail(ErrorCode::kNotFound, "{}: the file has no tokenizer (tokenizer.ggml.model is '{}')", file_, name);
     }
+    if (name == "llama") return load_sentencepiece();
     if (name != "gpt2") {
-      fail(ErrorCode::kUnsupportedFeature, "{}: tokenizer.ggml.model is '{}'; known: gpt2", file_, printable(name));
+      fail(ErrorCode::kUnsupportedFeature, "{}: tokenizer.ggml.model is '{}'; known: gpt2, llama", file_,
+           printable(name));
     }
     const Family family = read_family();
     read_tokens();
     refuse("tokenizer.ggml.add_space_prefix");
     refuse("tokenizer.ggml.add_sep_token");
     read_merges(family);
-    parts_.nfc = family.nfc;
-    if (family.digits_first) parts_.pre_tokenizer.push_back({Kind::kDigits});
-    parts_.pre_tokenizer.push_back({Kind::kPattern, family.pattern});
-    read_special(family);
+    if (family.nfc) parts_.normalizer.push_back({.kind = NormalizerStep::Kind::kNfc});
+    if (family.digits_first) parts_.pre_tokenizer.push_back({.kind = Kind::kDigits});
+    parts_.pre_tokenizer.push_back({.kind = Kind::kPattern, .pattern = family.pattern});
+    read_special(family.adds_bos);
     return make_pipeline_tokenizer(std::move(parts_));
   }
 
@@ -75,48 +76,98 @@ class GgufLoader {
          pre ? "'" + printable(*pre) + "'" : "absent", known);
   }
 
-  void read_tokens() {
-    const std::vector<std::string>& tokens = metadata_.require_strings("tokenizer.ggml.tokens");
+  /// tokenizer.ggml.model "llama": pieces with scores.
+  std::unique_ptr<Tokenizer> load_sentencepiece() {
+    const std::optional<std::string> pre = metadata_.string("tokenizer.ggml.pre");
+    if (pre && *pre != "default") {
+      fail(ErrorCode::kUnsupportedFeature, "{}: tokenizer.ggml.pre is '{}'; known for the model 'llama': default",
+           file_, printable(*pre));
+    }
+    const std::vector<std::string>& texts = metadata_.require_strings("tokenizer.ggml.tokens");
+    check_size(texts);
+    const std::vector<PieceType> types = read_types(texts.size());
+    const std::optional<std::vector<double>> scores = metadata_.numbers("tokenizer.ggml.scores");
+    if (!scores) fail(ErrorCode::kMissingKey, "{}: no key 'tokenizer.ggml.scores'", file_);
+    if (scores->size() != texts.size()) {
+      fail(ErrorCode::kBadTokenizer, "{}: tokenizer.ggml.scores has {} entries for {} tokens", file_, scores->size(),
+           texts.size());
+    }
+    refuse("tokenizer.ggml.remove_extra_whitespaces");
+    refuse("tokenizer.ggml.treat_whitespace_as_suffix");
+    std::vector<Piece> pieces(texts.size());
+    for (size_t i = 0; i < texts.size(); ++i) {
+      if (!std::isfinite((*scores)[i])) {
+        fail(ErrorCode::kBadTokenizer, "{}: tokenizer.ggml.scores of token {} is {}", file_, i, (*scores)[i]);
+      }
+      pieces[i] = {texts[i], static_cast<float>((*scores)[i]), types[i]};
+    }
+    HfTokens tokens(parts_, file_);
+    add_pieces(pieces, file_, parts_, tokens);
+    const std::optional<TokenId> unknown = id_of("unknown");
+    add_scored_model(pieces, unknown ? to_int(*unknown) : -1,
+                     metadata_.boolean("tokenizer.ggml.add_space_prefix").value_or(true), parts_);
+    read_special(true);
+    return make_pipeline_tokenizer(std::move(parts_));
+  }
+
+  void check_size(const std::vector<std::string>& tokens) const {
     if (tokens.empty()) fail(ErrorCode::kBadTokenizer, "{}: tokenizer.ggml.tokens is empty", file_);
     if (static_cast<int64_t>(tokens.size()) > Vocabulary::kMaxIds) {
       fail(ErrorCode::kTooLarge, "{}: tokenizer.ggml.tokens has {} tokens, at most {} are possible", file_,
            tokens.size(), Vocabulary::kMaxIds);
     }
-    const std::optional<std::vector<int64_t>> types = metadata_.integers("tokenizer.ggml.token_type");
-    if (types && types->size() != tokens.size()) {
-      fail(ErrorCode::kBadTokenizer, "{}: tokenizer.ggml.token_type has {} entries for {} tokens", file_, types->size(),
-           tokens.size());
-    }
     size_t bytes = 0;
     for (const std::string& token : tokens) bytes += token.size();
     if (bytes > kMaxBytes)
       fail(ErrorCode::kTooLarge, "{}: tokenizer.ggml.tokens has {} bytes, the cap is {}", file_, bytes, kMaxBytes);
+  }
+
+  /// tokenizer.ggml.token_type; all normal where it is absent.
+  std::vector<PieceType> read_types(size_t count) const {
+    const std::optional<std::vector<int64_t>> types = metadata_.integers("tokenizer.ggml.token_type");
+    if (types && types->size() != count) {
+      fail(ErrorCode::kBadTokenizer, "{}: tokenizer.ggml.token_type has {} entries for {} tokens", file_, types->size(),
+           count);
+    }
+    std::vector<PieceType> out(count, PieceType::kNormal);
+    for (size_t i = 0; types && i < count; ++i) {
+      if ((*types)[i] < 1 || (*types)[i] > 6) {
+        fail(ErrorCode::kBadTokenizer, "{}: tokenizer.ggml.token_type of token {} is {}, legal are 1 to 6", file_, i,
+             (*types)[i]);
+      }
+      out[i] = static_cast<PieceType>((*types)[i]);
+    }
+    return out;
+  }
+
+  void read_tokens() {
+    const std::vector<std::string>& tokens = metadata_.require_strings("tokenizer.ggml.tokens");
+    check_size(tokens);
+    const std::vector<PieceType> types = read_types(tokens.size());
+    size_t bytes = 0;
+    for (const std::string& token : tokens) bytes += token.size();
     parts_.vocabulary = std::make_unique<Vocabulary>();
     parts_.vocabulary->reserve(tokens.size(), bytes);
     parts_.unprintable.assign(tokens.size(), false);
     for (size_t i = 0; i < tokens.size(); ++i) {
-      const int64_t type = types ? (*types)[i] : kNormal;
-      if (type < kNormal || type > kByte) {
-        fail(ErrorCode::kBadTokenizer, "{}: tokenizer.ggml.token_type of token {} is {}, legal are 1 to 6", file_, i,
-             type);
-      }
       if (tokens[i].empty()) fail(ErrorCode::kBadTokenizer, "{}: token {} of tokenizer.ggml.tokens is empty", file_, i);
       const auto id = static_cast<int32_t>(i);
-      if (!parts_.vocabulary->add(id, tokens[i])) {
+      const PieceType type = types[i];
+      if (!parts_.vocabulary->add(id, tokens[i], type == PieceType::kNormal || type == PieceType::kByte)) {
         fail(ErrorCode::kBadTokenizer, "{}: token {} of tokenizer.ggml.tokens, '{}', stands at {} already", file_, i,
              printable(tokens[i]), parts_.vocabulary->find(tokens[i]));
       }
-      if (type == kUnused) parts_.unprintable[i] = true;
-      if (type == kUnknown || type == kControl || type == kUserDefined) {
-        parts_.added.push_back({.id = TokenId{id}, .content = tokens[i], .special = type != kUserDefined});
+      if (type == PieceType::kUnused) parts_.unprintable[i] = true;
+      if (type == PieceType::kUnknown || type == PieceType::kControl || type == PieceType::kUserDefined) {
+        parts_.added.push_back({.id = TokenId{id}, .content = tokens[i], .special = type != PieceType::kUserDefined});
       }
     }
   }
 
-  /// These make no sense for byte-level merges; obeying them is not implemented, ignoring them would be silent.
+  /// Obeying these is not implemented, ignoring them would be silent.
   void refuse(std::string_view key) const {
     if (metadata_.boolean(key).value_or(false)) {
-      fail(ErrorCode::kUnsupportedFeature, "{}: {} is true, which is unknown for byte-level merges", file_, key);
+      fail(ErrorCode::kUnsupportedFeature, "{}: {} is true, which is unknown for this kind of tokenizer", file_, key);
     }
   }
 
@@ -125,6 +176,8 @@ class GgufLoader {
     parts_.model =
         std::make_unique<ByteBpe>(*parts_.vocabulary, ByteBpe::Options{.ignore_merges = family.ignore_merges});
     parts_.model->reserve(merges.size());
+    std::vector<std::pair<std::string_view, std::string_view>> pairs;
+    pairs.reserve(merges.size());
     for (size_t i = 0; i < merges.size(); ++i) {
       const std::string_view merge = merges[i];
       const size_t space = merge.find(' ');
@@ -133,24 +186,29 @@ class GgufLoader {
         fail(ErrorCode::kBadTokenizer, "{}: tokenizer.ggml.merges[{}] is '{}', not two parts with a space between",
              file_, i, printable(merge));
       }
-      if (parts_.model->add_merge(merge.substr(0, space), merge.substr(space + 1)) != ByteBpe::MergeFault::kNone) {
-        fail(ErrorCode::kBadTokenizer,
-             "{}: tokenizer.ggml.merges[{}] is '{}', but its parts and their product are not all tokens", file_, i,
-             printable(merge));
-      }
+      pairs.emplace_back(merge.substr(0, space), merge.substr(space + 1));
     }
+    size_t done = 0;
+    if (parts_.model->add_merges(pairs, done) != MergeFault::kNone) {
+      fail(ErrorCode::kBadTokenizer,
+           "{}: tokenizer.ggml.merges[{}] is '{}', but its parts and their product are not all tokens", file_, done,
+           printable(merges[done]));
+    }
+    parts_.model->finish();
   }
 
-  void read_special(const Family& family) {
-    const auto id_of = [&](std::string_view name) -> std::optional<TokenId> {
-      const std::string key = "tokenizer.ggml." + std::string(name) + "_token_id";
-      const std::optional<int64_t> id = metadata_.integer(key);
-      if (!id) return std::nullopt;
-      if (*id < 0 || *id >= parts_.vocabulary->size()) {
-        fail(ErrorCode::kBadTokenizer, "{}: {} is {}, ids are 0 to {}", file_, key, *id, parts_.vocabulary->size() - 1);
-      }
-      return TokenId{static_cast<int32_t>(*id)};
-    };
+  std::optional<TokenId> id_of(std::string_view name) const {
+    const std::string key = "tokenizer.ggml." + std::string(name) + "_token_id";
+    const std::optional<int64_t> id = metadata_.integer(key);
+    if (!id) return std::nullopt;
+    if (*id < 0 || *id >= parts_.vocabulary->size()) {
+      fail(ErrorCode::kBadTokenizer, "{}: {} is {}, ids are 0 to {}", file_, key, *id, parts_.vocabulary->size() - 1);
+    }
+    return TokenId{static_cast<int32_t>(*id)};
+  }
+
+  /// `adds_bos`: where the file does not say.
+  void read_special(bool adds_bos) {
     // The format's own spelling is "seperator"; both occur.
     static constexpr std::array<std::array<std::string_view, 2>, 8> kNames = {{{"bos", "bos_token"},
                                                                                {"eos", "eos_token"},
@@ -176,7 +234,7 @@ class GgufLoader {
       return *id;
     };
     if (add_bos.value_or(false)) parts_.front = {need("bos", parts_.bos)};
-    if (!add_bos && family.adds_bos && parts_.bos) parts_.front = {*parts_.bos};
+    if (!add_bos && adds_bos && parts_.bos) parts_.front = {*parts_.bos};
     if (add_eos.value_or(false)) parts_.back = {need("eos", parts_.eos)};
   }
 

@@ -1,6 +1,7 @@
 #include "text/hf_stages.h"
 
 #include <string>
+#include <utility>
 
 #include "base/error.h"
 
@@ -8,6 +9,15 @@ namespace duet {
 namespace {
 
 using Kind = PreTokenizer::Kind;
+
+constexpr std::string_view kSpaceMark = "\u2581";
+constexpr size_t kMaxNormalizerSteps = 16;
+constexpr size_t kMaxInsertedBytes = 64;  // what a step of a normalizer may put in for one place
+
+std::string checked_length(const std::string& text, std::string_view file, std::string_view where) {
+  if (text.size() <= kMaxInsertedBytes) return text;
+  fail(ErrorCode::kTooLarge, "{}: {} puts in {} bytes, the cap is {}", file, where, text.size(), kMaxInsertedBytes);
+}
 
 bool absent(const Json* stage) { return stage == nullptr || stage->is_null(); }
 
@@ -32,37 +42,6 @@ const Json::Array& sequence(const Json& stage, std::string_view key, std::string
   fail(ErrorCode::kUnsupportedFeature, "{}: {} '{}' is unknown; known: {}", file, where, printable(type), known);
 }
 
-/// Whether brackets and groups of a regular expression close and begin as they must. A pattern that fails is broken in
-/// any dialect.
-bool is_well_formed(std::string_view pattern) {
-  int depth = 0, classes = 0;
-  for (size_t i = 0; i < pattern.size(); ++i) {
-    const char c = pattern[i];
-    if (c == '\\') {
-      if (++i == pattern.size()) return false;
-    } else if (c == '[') {
-      ++classes;
-      if (pattern.substr(i + 1, 1) == "^") ++i;
-      if (pattern.substr(i + 1, 1) == "]") ++i;
-    } else if (c == ']' && classes > 0) {
-      --classes;
-    } else if (classes == 0 && c == '(') {
-      ++depth;
-      if (pattern.substr(i + 1, 1) != "?") continue;
-      std::string_view group = pattern.substr(i + 2);
-      if (group.starts_with("P<")) group.remove_prefix(1);
-      if (group.starts_with("<") && !group.starts_with("<=") && !group.starts_with("<!")) {
-        if (group.find('>') == std::string_view::npos) return false;
-      } else if (group.empty() || std::string_view(":=!>|#<-imsxuUaW").find(group.front()) == std::string_view::npos) {
-        return false;
-      }
-    } else if (classes == 0 && c == ')') {
-      if (--depth < 0) return false;
-    }
-  }
-  return depth == 0 && classes == 0;
-}
-
 void read_split(const Json& stage, std::string_view file, TokenizerParts& parts) {
   const Json& pattern = require_member(stage, "pattern", file, "pre_tokenizer Split");
   if (const Json* plain = pattern.find("String")) {
@@ -73,9 +52,110 @@ void read_split(const Json& stage, std::string_view file, TokenizerParts& parts)
   const bool invert = flag_member(stage, "invert", false, file, "pre_tokenizer Split");
   add_pattern(regex, file, parts);
   // The known patterns leave no gaps, so keeping the matches and removing what is between them is the same.
-  if (!(behavior == "Isolated" && !invert) && !(behavior == "Removed" && invert)) {
+  const bool isolated = behavior == "Isolated" && !invert;
+  const bool gapless = parts.pre_tokenizer.back().kind == Kind::kPattern;
+  if (!isolated && !(gapless && behavior == "Removed" && invert)) {
     unknown(file, "behavior of pre_tokenizer Split", behavior + (invert ? " inverted" : ""),
-            "Isolated, Removed inverted");
+            gapless ? "Isolated, Removed inverted" : "Isolated");
+  }
+}
+
+/// The text of a pattern, which must be a plain one.
+const std::string& plain_pattern(const Json& stage, std::string_view file, std::string_view where) {
+  const Json& pattern = require_member(stage, "pattern", file, where);
+  if (pattern.find("Regex") != nullptr) unknown(file, where, "Regex " + pattern.find("Regex")->dump(), "a String");
+  const std::string& text = require_text(pattern, "String", file, where);
+  if (text.empty()) fail(ErrorCode::kBadTokenizer, "{}: {} is empty", file, where);
+  return text;
+}
+
+void read_normalizer_stage(const Json& stage, std::string_view file, TokenizerParts& parts) {
+  const std::string& type = type_of(stage, file, "normalizer");
+  if (parts.normalizer.size() >= kMaxNormalizerSteps) {
+    fail(ErrorCode::kTooLarge, "{}: normalizer has more than {} steps", file, kMaxNormalizerSteps);
+  }
+  if (type == "NFC") {
+    parts.normalizer.push_back({.kind = NormalizerStep::Kind::kNfc});
+  } else if (type == "Prepend") {
+    const std::string& text = require_text(stage, "prepend", file, "normalizer Prepend");
+    parts.normalizer.push_back(
+        {.kind = NormalizerStep::Kind::kPrepend, .to = checked_length(text, file, "normalizer Prepend")});
+  } else if (type == "Replace") {
+    const std::string& to = require_text(stage, "content", file, "normalizer Replace");
+    parts.normalizer.push_back({.kind = NormalizerStep::Kind::kReplace,
+                                .from = plain_pattern(stage, file, "pattern of normalizer Replace"),
+                                .to = checked_length(to, file, "normalizer Replace")});
+  } else {
+    unknown(file, "normalizer", type, "NFC, Prepend, Replace, Sequence");
+  }
+}
+
+Metaspace read_metaspace(const Json& stage, std::string_view file, std::string_view where) {
+  Metaspace out;
+  out.replacement = require_text(stage, "replacement", file, where);
+  if (out.replacement != kSpaceMark) unknown(file, where, "replacement '" + out.replacement + "'", "U+2581");
+  out.split = flag_member(stage, "split", true, file, where);
+  out.prepend = Metaspace::Prepend::kAlways;
+  if (const Json* scheme = stage.find("prepend_scheme"); scheme != nullptr && !scheme->is_null()) {
+    const std::string& name = require_text(stage, "prepend_scheme", file, where);
+    if (name == "first") {
+      out.prepend = Metaspace::Prepend::kFirst;
+    } else if (name == "never") {
+      out.prepend = Metaspace::Prepend::kNever;
+    } else if (name != "always") {
+      unknown(file, where, "prepend_scheme '" + name + "'", "always, first, never");
+    }
+  } else if (!flag_member(stage, "add_prefix_space", true, file, where)) {
+    out.prepend = Metaspace::Prepend::kNever;
+  }
+  return out;
+}
+
+constexpr std::string_view kKnownDecoders = "ByteLevel, Metaspace, or Replace, ByteFallback, Fuse and Strip";
+
+struct DecoderState {
+  bool bytes = false, spaces = false, byte_fallback = false, fused = false;
+};
+
+void read_decoder_stage(const Json& stage, std::string_view file, DecoderState& state, TokenizerParts& parts) {
+  const std::string& type = type_of(stage, file, "decoder");
+  const auto once = [&](bool& flag) {
+    if (std::exchange(flag, true)) unknown(file, "order of decoder", type, "each once");
+  };
+  const auto number = [&](std::string_view key) {
+    const Json& value = require_member(stage, key, file, "decoder Strip");
+    if (!value.is_integer())
+      fail(ErrorCode::kBadType, "{}: '{}' of decoder Strip is of kind {}, wanted integer", file, key,
+           value.kind_name());
+    return value.integer();
+  };
+  if (type == "ByteLevel") {
+    once(state.bytes);
+  } else if (type == "Metaspace") {
+    once(state.spaces);
+    parts.strip_leading_space = read_metaspace(stage, file, "decoder Metaspace").prepend != Metaspace::Prepend::kNever;
+  } else if (type == "Replace") {
+    once(state.spaces);
+    const std::string& from = plain_pattern(stage, file, "pattern of decoder Replace");
+    const std::string& to = require_text(stage, "content", file, "decoder Replace");
+    if (from != kSpaceMark || to != " " || state.byte_fallback || state.fused) {
+      unknown(file, "decoder", "Replace of '" + from + "' by '" + to + "'", "U+2581 by a space, in front");
+    }
+  } else if (type == "ByteFallback") {
+    if (state.fused) unknown(file, "order of decoder", type, "ByteFallback before Fuse");
+    once(state.byte_fallback);
+  } else if (type == "Fuse") {
+    once(state.fused);
+  } else if (type == "Strip") {
+    const std::string& content = require_text(stage, "content", file, "decoder Strip");
+    const int64_t start = number("start"), stop = number("stop");
+    // Before Fuse it would take a space from each token.
+    if (content != " " || start < 0 || start > 1 || stop != 0 || !state.fused || parts.strip_leading_space) {
+      unknown(file, "decoder", stage.dump(), "Strip of one space at the start, once, after Fuse");
+    }
+    parts.strip_leading_space = start == 1;
+  } else {
+    unknown(file, "decoder", type, kKnownDecoders);
   }
 }
 
@@ -96,15 +176,14 @@ bool read_pre_tokenizer_stage(const Json& stage, std::string_view file, Tokenize
   if (type == "Split") {
     read_split(stage, file, parts);
   } else if (type == "Digits") {
-    parts.pre_tokenizer.push_back({flag_member(stage, "individual_digits", false, file, "pre_tokenizer Digits")
-                                       ? Kind::kDigits
-                                       : Kind::kDigitRuns});
+    const bool single = flag_member(stage, "individual_digits", false, file, "pre_tokenizer Digits");
+    parts.pre_tokenizer.push_back({.kind = single ? Kind::kDigits : Kind::kDigitRuns});
   } else if (type == "ByteLevel") {
     if (flag_member(stage, "add_prefix_space", true, file, "pre_tokenizer ByteLevel")) {
-      parts.pre_tokenizer.push_back({Kind::kPrefixSpace});
+      parts.pre_tokenizer.push_back({.kind = Kind::kPrefixSpace});
     }
     if (flag_member(stage, "use_regex", true, file, "pre_tokenizer ByteLevel")) {
-      parts.pre_tokenizer.push_back({Kind::kPattern, SplitPattern::kGpt2});
+      parts.pre_tokenizer.push_back({.kind = Kind::kPattern, .pattern = SplitPattern::kGpt2});
     }
     return true;
   } else {
@@ -209,51 +288,55 @@ bool flag_member(const Json& object, std::string_view key, bool otherwise, std::
 
 void add_pattern(std::string_view pattern, std::string_view file, TokenizerParts& parts) {
   if (const std::optional<SplitPattern> known = split_pattern_from_text(pattern)) {
-    parts.pre_tokenizer.push_back({Kind::kPattern, *known});
+    parts.pre_tokenizer.push_back({.kind = Kind::kPattern, .pattern = *known});
     return;
   }
-  if (!is_well_formed(pattern)) {
-    fail(ErrorCode::kBadTokenizer, "{}: '{}' is no regular expression: a group or a class is not closed or not known",
-         file, printable(pattern));
-  }
-  unknown(file, "pattern of pre_tokenizer Split", pattern, "those of GPT-2, Llama 3, Llama 4, Qwen2 and Qwen3.5");
+  parts.pre_tokenizer.push_back({.kind = Kind::kRegex, .regex = std::make_shared<const RegexSplitter>(pattern, file)});
 }
 
 void read_normalizer(const Json* stage, std::string_view file, TokenizerParts& parts) {
   if (absent(stage)) return;
-  const std::string& type = type_of(*stage, file, "normalizer");
-  if (type == "NFC") {
-    parts.nfc = true;
-  } else if (type == "Sequence") {
-    for (const Json& member : sequence(*stage, "normalizers", file, "normalizer")) {
-      const std::string& inner = type_of(member, file, "normalizer");
-      if (inner != "NFC") unknown(file, "normalizer", inner, "NFC");
-      parts.nfc = true;
-    }
-  } else {
-    unknown(file, "normalizer", type, "NFC, Sequence");
+  if (type_of(*stage, file, "normalizer") != "Sequence") return read_normalizer_stage(*stage, file, parts);
+  for (const Json& member : sequence(*stage, "normalizers", file, "normalizer")) {
+    read_normalizer_stage(member, file, parts);
   }
 }
 
-void read_pre_tokenizer(const Json* stage, std::string_view file, TokenizerParts& parts) {
-  if (absent(stage) || !read_pre_tokenizer_stage(*stage, file, parts, 0)) {
-    unknown(file, "pre_tokenizer", absent(stage) ? "null" : "without ByteLevel", "byte-level ones");
+bool read_pre_tokenizer(const Json* stage, std::string_view file, TokenizerParts& parts) {
+  if (absent(stage)) return false;
+  if (stage->is_object() && type_of(*stage, file, "pre_tokenizer") == "Metaspace") {
+    parts.metaspace = read_metaspace(*stage, file, "pre_tokenizer Metaspace");
+    return false;
+  }
+  if (!read_pre_tokenizer_stage(*stage, file, parts, 0)) {
+    unknown(file, "pre_tokenizer", "without ByteLevel", "byte-level ones and Metaspace");
   }
   if (parts.pre_tokenizer.size() > PreTokenizer::kMaxSteps) {
     fail(ErrorCode::kTooLarge, "{}: pre_tokenizer has {} steps, the cap is {}", file, parts.pre_tokenizer.size(),
          PreTokenizer::kMaxSteps);
   }
+  return true;
 }
 
-void read_decoder(const Json* stage, std::string_view file) {
-  if (absent(stage)) unknown(file, "decoder", "null", "ByteLevel");
-  const std::string& type = type_of(*stage, file, "decoder");
-  if (type == "ByteLevel") return;
-  if (type != "Sequence") unknown(file, "decoder", type, "ByteLevel");
-  const Json::Array& members = sequence(*stage, "decoders", file, "decoder");
-  if (members.size() != 1 || type_of(members[0], file, "decoder") != "ByteLevel") {
-    unknown(file, "decoder", members.empty() ? "an empty Sequence" : type_of(members.back(), file, "decoder"),
-            "ByteLevel alone");
+void read_decoder(const Json* stage, std::string_view file, bool bytes, TokenizerParts& parts) {
+  if (absent(stage)) unknown(file, "decoder", "null", kKnownDecoders);
+  parts.spelling = bytes ? TokenSpelling::kBytes : TokenSpelling::kMetaspace;
+  DecoderState state;
+  if (type_of(*stage, file, "decoder") == "Sequence") {
+    for (const Json& member : sequence(*stage, "decoders", file, "decoder"))
+      read_decoder_stage(member, file, state, parts);
+  } else {
+    read_decoder_stage(*stage, file, state, parts);
+  }
+  if (state.bytes && !bytes)
+    unknown(file, "pre_tokenizer", "without ByteLevel, which the decoder has", "byte-level ones");
+  if (!state.bytes && bytes)
+    unknown(file, "decoder", "without ByteLevel, which the pre_tokenizer has", "ByteLevel alone");
+  if (state.bytes && (state.spaces || state.fused || state.byte_fallback)) {
+    unknown(file, "decoder", "ByteLevel and others", "ByteLevel alone");
+  }
+  if (!state.bytes && !state.spaces) {
+    unknown(file, "decoder", "without a Replace of U+2581 by a space", kKnownDecoders);
   }
 }
 

@@ -12,12 +12,14 @@ namespace duet {
 // that Duet does not know is unsupported_feature and named; a stage of the wrong form is bad_type or bad_tokenizer.
 // Null is no stage.
 
-/// Fills in parts.nfc: NFC, or a sequence of it.
+/// Fills in parts.normalizer: NFC, Prepend, Replace of a string, and sequences of them.
 void read_normalizer(const Json* stage, std::string_view file, TokenizerParts& parts);
-/// Fills in parts.pre_tokenizer: Split, Digits and, as the last one, ByteLevel.
-void read_pre_tokenizer(const Json* stage, std::string_view file, TokenizerParts& parts);
-/// ByteLevel is the one that is known; it changes nothing in `parts`.
-void read_decoder(const Json* stage, std::string_view file);
+/// Fills in parts.pre_tokenizer: Split, Digits and, as the last one, ByteLevel; or parts.metaspace; or nothing.
+/// Returns whether the pieces are bytes, that is, whether there was ByteLevel.
+bool read_pre_tokenizer(const Json* stage, std::string_view file, TokenizerParts& parts);
+/// Fills in parts.spelling and parts.strip_leading_space: ByteLevel, which must stand here and in the pre_tokenizer or
+/// in neither; or Metaspace, or Replace, ByteFallback, Fuse and Strip.
+void read_decoder(const Json* stage, std::string_view file, bool bytes, TokenizerParts& parts);
 /// Fills in parts.front and parts.back: TemplateProcessing, ByteLevel (offsets only) and sequences of them.
 /// Precondition: the vocabulary is complete.
 void read_post_processor(const Json* stage, std::string_view file, TokenizerParts& parts);

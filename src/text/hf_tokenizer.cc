@@ -1,12 +1,14 @@
 #include "text/hf_tokenizer.h"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "text/hf_stages.h"
+#include "text/hf_tokens.h"
+#include "text/rank_tokenizer.h"
+#include "text/sentencepiece_tokenizer.h"
+#include "text/tokenizer_json.h"
 
 namespace duet {
 namespace {
@@ -16,43 +18,53 @@ constexpr uint64_t kMaxTokenizerBytes = uint64_t{64} << 20;
 constexpr uint64_t kMaxConfigBytes = uint64_t{4} << 20;
 
 constexpr std::string_view kFile = "tokenizer.json";
-constexpr std::string_view kConfigFile = "tokenizer_config.json";
+constexpr std::string_view kConfigFile = kTokenizerConfigFile;
 constexpr std::string_view kVocabFile = "vocab.json";
 constexpr std::string_view kMergesFile = "merges.txt";
+constexpr std::string_view kModelFile = "tokenizer.model";
 
-std::optional<Json> read_json(const Checkpoint& checkpoint, std::string_view name, uint64_t cap) {
-  const std::optional<std::filesystem::path> path = checkpoint.folder_file(name);
-  if (!path) return std::nullopt;
-  Json json = parse_json(read_text_file(*path, cap), name);
+Json parse_object(std::string_view text, std::string_view name) {
+  Json json = parse_json(text, name);
   if (!json.is_object())
     fail(ErrorCode::kBadJson, "{}: the top level is of kind {}, wanted object", name, json.kind_name());
   return json;
 }
 
+std::optional<std::string> read_text(const Checkpoint& checkpoint, std::string_view name, uint64_t cap) {
+  const std::optional<std::filesystem::path> path = checkpoint.folder_file(name);
+  return path ? std::optional(read_text_file(*path, cap)) : std::nullopt;
+}
+
+std::optional<Json> read_json(const Checkpoint& checkpoint, std::string_view name, uint64_t cap) {
+  const std::optional<std::string> text = read_text(checkpoint, name, cap);
+  return text ? std::optional(parse_object(*text, name)) : std::nullopt;
+}
+
 class HfLoader {
  public:
   HfLoader(const Json& tokenizer, const Json* config, std::string_view file)
-      : tokenizer_(tokenizer), config_(config), file_(file) {}
+      : tokenizer_(tokenizer), config_(config), file_(file), tokens_(parts_, file) {}
 
+  /// `tables`: the vocabulary and the merges where `tokenizer` does not have them itself.
   /// `config_adds`: add_bos_token and add_eos_token of the configuration count, as they do where no post-processor can
   /// be.
-  std::unique_ptr<Tokenizer> load(bool config_adds) {
+  std::unique_ptr<Tokenizer> load(const TokenizerJson* tables, bool config_adds) {
     const Json& model = require_member(tokenizer_, "model", file_, "the file");
-    read_vocabulary(model);
+    read_vocabulary(model, tables);
     read_added();
-    if (config_ != nullptr) read_config_added(*config_);
+    if (config_ != nullptr) tokens_.read_config_added(*config_);
     read_normalizer(tokenizer_.find("normalizer"), file_, parts_);
-    read_pre_tokenizer(tokenizer_.find("pre_tokenizer"), file_, parts_);
-    read_decoder(tokenizer_.find("decoder"), file_);
-    read_merges(model);
+    const bool bytes = read_pre_tokenizer(tokenizer_.find("pre_tokenizer"), file_, parts_);
+    read_decoder(tokenizer_.find("decoder"), file_, bytes, parts_);
+    read_merges(model, tables, bytes);
     read_post_processor(tokenizer_.find("post_processor"), file_, parts_);
-    if (config_ != nullptr) read_names(*config_);
-    if (config_ != nullptr && config_adds) read_config_ends(*config_);
+    if (config_ != nullptr) tokens_.read_config_names(*config_);
+    if (config_ != nullptr && config_adds) tokens_.read_config_ends(*config_);
     return make_pipeline_tokenizer(std::move(parts_));
   }
 
  private:
-  void read_vocabulary(const Json& model) {
+  void read_vocabulary(const Json& model, const TokenizerJson* tables) {
     // Files of old leave the type of a BPE model out.
     if (const Json* type = model.find("type"); type != nullptr && !(type->is_string() && type->string() == "BPE")) {
       fail(ErrorCode::kUnsupportedFeature, "{}: model type '{}' is unknown; known: BPE", file_,
@@ -61,48 +73,25 @@ class HfLoader {
     const Json& vocab = require_member(model, "vocab", file_, "model");
     if (!vocab.is_object())
       fail(ErrorCode::kBadType, "{}: vocab of model is of kind {}, wanted object", file_, vocab.kind_name());
-    if (vocab.object().empty()) fail(ErrorCode::kBadTokenizer, "{}: vocab of model is empty", file_);
+    const size_t count = tables != nullptr ? tables->vocab.size() : vocab.object().size();
+    if (count == 0) fail(ErrorCode::kBadTokenizer, "{}: vocab of model is empty", file_);
     size_t bytes = 0;
+    if (tables != nullptr) {
+      for (const auto& [spelling, id] : tables->vocab) bytes += spelling.size();
+    }
     for (const auto& [spelling, id] : vocab.object()) bytes += spelling.size();
     parts_.vocabulary = std::make_unique<Vocabulary>();
-    parts_.vocabulary->reserve(vocab.object().size() + 1024, bytes + 32768);
-    for (const auto& [spelling, id] : vocab.object()) add_token(check_id(id, spelling, file_), spelling, file_);
-  }
-
-  /// An id as JSON has it, in its legal range.
-  static int32_t check_id(const Json& id, std::string_view content, std::string_view file) {
-    if (!id.is_integer() || id.integer() < 0 || id.integer() >= Vocabulary::kMaxIds) {
-      fail(ErrorCode::kBadTokenizer, "{}: token '{}' has the id {}, legal are 0 to {}", file, printable(content),
-           printable(id.dump(), 40), Vocabulary::kMaxIds - 1);
+    parts_.vocabulary->reserve(count + 1024, bytes + 32768);
+    if (tables != nullptr) {
+      for (const auto& [spelling, id] : tables->vocab) {
+        const int32_t checked =
+            id < Vocabulary::kMaxIds ? static_cast<int32_t>(id) : HfTokens::check_id(Json(id), spelling, file_);
+        tokens_.add_token(checked, spelling, file_, true);
+      }
     }
-    return static_cast<int32_t>(id.integer());
-  }
-
-  void add_token(int32_t id, std::string_view content, std::string_view file) {
-    if (content.empty()) fail(ErrorCode::kBadTokenizer, "{}: the token with id {} is empty", file, id);
-    if (parts_.vocabulary->add(id, content)) return;
-    if (const int32_t other = parts_.vocabulary->find(content); other >= 0 && other != id) {
-      fail(ErrorCode::kBadTokenizer, "{}: token '{}' has the ids {} and {}", file, printable(content), other, id);
+    for (const auto& [spelling, id] : vocab.object()) {
+      tokens_.add_token(HfTokens::check_id(id, spelling, file_), spelling, file_, true);
     }
-    fail(ErrorCode::kBadTokenizer, "{}: token '{}' has the id {}, which '{}' has already", file, printable(content), id,
-         printable(parts_.vocabulary->spelling(id)));
-  }
-
-  void add_added(int32_t id, const Json& entry, std::string_view file, std::string_view where) {
-    AddedToken token{.id = TokenId{id}, .content = require_text(entry, "content", file, where)};
-    token.special = flag_member(entry, "special", false, file, where);
-    token.lstrip = flag_member(entry, "lstrip", false, file, where);
-    token.rstrip = flag_member(entry, "rstrip", false, file, where);
-    token.single_word = flag_member(entry, "single_word", false, file, where);
-    token.normalized = flag_member(entry, "normalized", !token.special, file, where);
-    // A token of the vocabulary may be an added one as well: then it has that id.
-    if (token.content.empty() || parts_.vocabulary->find(token.content) != id) add_token(id, token.content, file);
-    added_ids_.resize(std::max(added_ids_.size(), static_cast<size_t>(id) + 1), false);
-    if (added_ids_[static_cast<size_t>(id)]) {
-      fail(ErrorCode::kBadTokenizer, "{}: {} has the id {} twice ('{}')", file, where, id, printable(token.content));
-    }
-    added_ids_[static_cast<size_t>(id)] = true;
-    parts_.added.push_back(std::move(token));
   }
 
   void read_added() {
@@ -112,37 +101,13 @@ class HfLoader {
       fail(ErrorCode::kBadType, "{}: added_tokens is of kind {}, wanted array", file_, added->kind_name());
     for (const Json& entry : added->array()) {
       const std::string& content = require_text(entry, "content", file_, "added_tokens");
-      add_added(check_id(require_member(entry, "id", file_, "added_tokens"), content, file_), entry, file_,
-                "added_tokens");
+      const Json& id = require_member(entry, "id", file_, "added_tokens");
+      tokens_.add_added(HfTokens::check_id(id, content, file_), entry, file_, "added_tokens");
     }
   }
 
-  /// The second list, by id. A token that tokenizer.json has is as it is there; the others are added.
-  void read_config_added(const Json& config) {
-    constexpr std::string_view kWhere = "added_tokens_decoder";
-    const Json* decoder = config.find(kWhere);
-    if (decoder == nullptr || decoder->is_null()) return;
-    if (!decoder->is_object())
-      fail(ErrorCode::kBadType, "{}: {} is of kind {}, wanted object", kConfigFile, kWhere, decoder->kind_name());
-    for (const auto& [key, entry] : decoder->object()) {
-      int64_t id = -1;
-      const auto [end, fault] = std::from_chars(key.data(), key.data() + key.size(), id);
-      if (fault != std::errc() || end != key.data() + key.size() || id < 0 || id >= Vocabulary::kMaxIds) {
-        fail(ErrorCode::kBadValue, "{}: key '{}' of {} is no id from 0 to {}", kConfigFile, printable(key), kWhere,
-             Vocabulary::kMaxIds - 1);
-      }
-      const std::string& content = require_text(entry, "content", kConfigFile, kWhere);
-      if (static_cast<size_t>(id) < added_ids_.size() && added_ids_[static_cast<size_t>(id)]) {
-        if (parts_.vocabulary->spelling(static_cast<int32_t>(id)) == content) continue;
-        fail(ErrorCode::kBadTokenizer, "{}: token {} is '{}', but '{}' in {}", kConfigFile, id, printable(content),
-             printable(parts_.vocabulary->spelling(static_cast<int32_t>(id))), file_);
-      }
-      add_added(static_cast<int32_t>(id), entry, kConfigFile, kWhere);
-    }
-  }
-
-  /// Options of a BPE model that byte-level merges do not have.
-  void refuse_options(const Json& model) const {
+  /// Options of a BPE model that Duet does not have.
+  void refuse_options(const Json& model, bool bytes) const {
     for (const std::string_view key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
       const Json* value = model.find(key);
       if (value == nullptr || value->is_null() || (value->is_string() && value->string().empty())) continue;
@@ -154,28 +119,45 @@ class HfLoader {
       fail(ErrorCode::kUnsupportedFeature, "{}: dropout of model is {}, known is none", file_,
            printable(dropout->dump()));
     }
-    if (flag_member(model, "byte_fallback", false, file_, "model")) {
-      fail(ErrorCode::kUnsupportedFeature, "{}: byte_fallback of model is true, known is false", file_);
+    if (bytes && flag_member(model, "byte_fallback", false, file_, "model")) {
+      fail(ErrorCode::kUnsupportedFeature, "{}: byte_fallback of model is true, known is false with ByteLevel", file_);
     }
   }
 
-  void read_merges(const Json& model) {
-    refuse_options(model);
-    ByteBpe::Options options;
-    options.ignore_merges = flag_member(model, "ignore_merges", false, file_, "model");
-    options.fuse_unknown = flag_member(model, "fuse_unk", false, file_, "model");
-    if (const Json* unknown = model.find("unk_token"); unknown != nullptr && !unknown->is_null()) {
+  void read_merges(const Json& model, const TokenizerJson* tables, bool bytes) {
+    refuse_options(model, bytes);
+    const bool ignore_merges = flag_member(model, "ignore_merges", false, file_, "model");
+    const bool fuse_unknown = flag_member(model, "fuse_unk", false, file_, "model");
+    int32_t unknown = -1;
+    if (const Json* unknown_token = model.find("unk_token"); unknown_token != nullptr && !unknown_token->is_null()) {
       const std::string& content = require_text(model, "unk_token", file_, "model");
-      options.unknown = parts_.vocabulary->find(content);
-      if (options.unknown < 0)
+      unknown = parts_.vocabulary->find(content);
+      if (unknown < 0)
         fail(ErrorCode::kBadTokenizer, "{}: unk_token '{}' of model is no token", file_, printable(content));
     }
     const Json& merges = require_member(model, "merges", file_, "model");
     if (!merges.is_array())
       fail(ErrorCode::kBadType, "{}: merges of model is of kind {}, wanted array", file_, merges.kind_name());
-    parts_.model = std::make_unique<ByteBpe>(*parts_.vocabulary, options);
-    parts_.model->reserve(merges.array().size());
-    for (size_t i = 0; i < merges.array().size(); ++i) add_merge(merges.array()[i], i);
+    if (bytes) {
+      const ByteBpe::Options options{.ignore_merges = ignore_merges, .unknown = unknown, .fuse_unknown = fuse_unknown};
+      parts_.model = std::make_unique<ByteBpe>(*parts_.vocabulary, options);
+    } else {
+      const bool fallback = flag_member(model, "byte_fallback", false, file_, "model");
+      const CharacterBpe::Options options{
+          .byte_fallback = fallback, .unknown = unknown, .fuse_unknown = fuse_unknown, .ignore_merges = ignore_merges};
+      parts_.model = std::make_unique<CharacterBpe>(*parts_.vocabulary, options);
+    }
+    parts_.model->reserve(merges.array().size() + (tables != nullptr ? tables->merges.size() : 0));
+    size_t index = 0;
+    if (tables != nullptr) {
+      const MergeFault fault = parts_.model->add_merges(tables->merges, index);
+      if (fault != MergeFault::kNone) {
+        const auto& [left, right] = tables->merges[index];
+        fail_merge(fault, left, right, index, nullptr);
+      }
+    }
+    for (const Json& merge : merges.array()) add_merge(merge, index++);
+    parts_.model->finish();
   }
 
   /// "a b" or ["a", "b"].
@@ -196,46 +178,29 @@ class HfLoader {
     if (left.empty() || right.empty() || (merge.is_string() && right.find(' ') != std::string_view::npos)) {
       fail(ErrorCode::kBadTokenizer, "{}: merge {} is {}, not two parts", file_, index, printable(merge.dump()));
     }
-    const ByteBpe::MergeFault fault = parts_.model->add_merge(left, right);
-    if (fault == ByteBpe::MergeFault::kNone) return;
-    const std::string missing = fault == ByteBpe::MergeFault::kLeft    ? std::string(left)
-                                : fault == ByteBpe::MergeFault::kRight ? std::string(right)
-                                                                       : std::string(left).append(right);
-    fail(ErrorCode::kBadTokenizer, "{}: merge {} is {}, but '{}' is no token", file_, index, printable(merge.dump()),
+    add_merge(left, right, index, &merge);
+  }
+
+  void add_merge(std::string_view left, std::string_view right, size_t index, const Json* merge) {
+    const MergeFault fault = parts_.model->add_merge(left, right);
+    if (fault != MergeFault::kNone) fail_merge(fault, left, right, index, merge);
+  }
+
+  [[noreturn]] void fail_merge(MergeFault fault, std::string_view left, std::string_view right, size_t index,
+                               const Json* merge) const {
+    const std::string missing = fault == MergeFault::kLeft    ? std::string(left)
+                                : fault == MergeFault::kRight ? std::string(right)
+                                                              : std::string(left).append(right);
+    const std::string both = merge != nullptr ? merge->dump() : std::string(left).append(" ").append(right);
+    fail(ErrorCode::kBadTokenizer, "{}: merge {} is {}, but '{}' is no token", file_, index, printable(both),
          printable(missing));
-  }
-
-  void read_names(const Json& config) {
-    static constexpr std::array<std::string_view, 7> kNames = {"bos_token", "eos_token", "unk_token", "sep_token",
-                                                               "pad_token", "cls_token", "mask_token"};
-    for (const std::string_view name : kNames) {
-      const Json* value = config.find(name);
-      if (value == nullptr || value->is_null()) continue;
-      const std::string& content = value->is_object() ? require_text(*value, "content", kConfigFile, name)
-                                                      : require_text(config, name, kConfigFile, "the file");
-      parts_.special_token_strings.emplace_back(name, content);
-      const int32_t id = parts_.vocabulary->find(content);
-      if (id >= 0 && name == "bos_token") parts_.bos = TokenId{id};
-      if (id >= 0 && name == "eos_token") parts_.eos = TokenId{id};
-    }
-  }
-
-  void read_config_ends(const Json& config) {
-    const auto need = [&](std::string_view name, std::optional<TokenId> id) {
-      if (!id) fail(ErrorCode::kBadTokenizer, "{}: add_{} is true, but {} is no token", kConfigFile, name, name);
-      return *id;
-    };
-    if (flag_member(config, "add_bos_token", false, kConfigFile, "the file"))
-      parts_.front = {need("bos_token", parts_.bos)};
-    if (flag_member(config, "add_eos_token", false, kConfigFile, "the file"))
-      parts_.back = {need("eos_token", parts_.eos)};
   }
 
   const Json& tokenizer_;
   const Json* config_;
   std::string_view file_;  // for messages
   TokenizerParts parts_;
-  std::vector<bool> added_ids_;
+  HfTokens tokens_;
 };
 
 /// vocab.json and merges.txt as the tokenizer.json that the class named in the configuration would make of them.
@@ -280,25 +245,74 @@ Json join_vocab_files(Json vocab, std::string_view merges, const Json& config) {
   });
 }
 
+/// tokenizer.model, which holds ranks or a SentencePiece model, or a file of ranks by its ending; nullptr when the
+/// folder has neither.
+std::unique_ptr<Tokenizer> load_model_file(const Checkpoint& checkpoint, const Json* config) {
+  std::string name(kModelFile);
+  std::optional<std::string> text = read_text(checkpoint, name, kMaxTokenizerBytes);
+  if (!text) {
+    if (checkpoint.kind() != CheckpointKind::kFolder) return nullptr;
+    std::vector<std::string> names;
+    std::error_code error;
+    for (std::filesystem::directory_iterator at(checkpoint.path(), error), end; !error && at != end;
+         at.increment(error)) {
+      if (at->path().extension() == ".tiktoken") names.push_back(at->path().filename().string());
+    }
+    if (error) fail(ErrorCode::kIoError, "{}: cannot list the folder: {}", checkpoint.path().string(), error.message());
+    if (names.empty()) return nullptr;
+    std::sort(names.begin(), names.end());
+    if (names.size() > 1) {
+      fail(ErrorCode::kBadTokenizer, "{}: the folder has {} files *.tiktoken, among them {} and {}", checkpoint.name(),
+           names.size(), printable(names.front()), printable(names.back()));
+    }
+    name = names.front();
+    text = read_text(checkpoint, name, kMaxTokenizerBytes);
+    if (!text) return nullptr;
+  }
+  // A protocol buffer begins with the tag of its first piece, which is a line's end.
+  const bool pieces = name == kModelFile && text->starts_with('\n');
+  return pieces ? load_sentencepiece_tokenizer(*text, name, config) : load_rank_tokenizer(*text, name, config);
+}
+
 }  // namespace
 
 std::unique_ptr<Tokenizer> load_hf_tokenizer(const Json& tokenizer, const Json* config) {
-  return HfLoader(tokenizer, config, kFile).load(false);
+  return HfLoader(tokenizer, config, kFile).load(nullptr, false);
+}
+
+std::unique_ptr<Tokenizer> parse_hf_tokenizer(std::string_view text, const Json* config) {
+  // The quick way is for files without a fault; the message for one that has a fault comes from the careful way.
+  if (const std::optional<TokenizerJson> tables = split_tokenizer_json(text)) {
+    try {
+      return HfLoader(tables->document, config, kFile).load(&*tables, false);
+    } catch (const Error&) {
+    }
+  }
+  return load_hf_tokenizer(parse_object(text, kFile), config);
 }
 
 std::unique_ptr<Tokenizer> load_hf_tokenizer(const Checkpoint& checkpoint) {
-  const std::optional<Json> tokenizer = read_json(checkpoint, kFile, kMaxTokenizerBytes);
-  const std::optional<Json> config = read_json(checkpoint, kConfigFile, kMaxConfigBytes);
-  if (tokenizer) return load_hf_tokenizer(*tokenizer, config ? &*config : nullptr);
-  std::optional<Json> vocab = read_json(checkpoint, kVocabFile, kMaxTokenizerBytes);
-  const std::optional<std::filesystem::path> merges = checkpoint.folder_file(kMergesFile);
-  if (!vocab || !merges) {
-    fail(ErrorCode::kNotFound, "{}: the model has no {}, nor {} with {}", checkpoint.name(), kFile, kVocabFile,
-         kMergesFile);
+  const std::optional<std::string> tokenizer = read_text(checkpoint, kFile, kMaxTokenizerBytes);
+  // A fault of the first file is said before one of the second.
+  std::optional<Json> config;
+  try {
+    config = read_json(checkpoint, kConfigFile, kMaxConfigBytes);
+  } catch (const Error&) {
+    if (tokenizer) parse_object(*tokenizer, kFile);
+    throw;
   }
-  const Json joined = join_vocab_files(std::move(*vocab), read_text_file(*merges, kMaxTokenizerBytes),
-                                       config ? *config : Json(Json::Object{}));
-  return HfLoader(joined, config ? &*config : nullptr, "vocab.json, merges.txt").load(true);
+  const Json* config_or_none = config ? &*config : nullptr;
+  if (tokenizer) return parse_hf_tokenizer(*tokenizer, config_or_none);
+  const std::optional<std::string> vocab = read_text(checkpoint, kVocabFile, kMaxTokenizerBytes);
+  const std::optional<std::string> merges = read_text(checkpoint, kMergesFile, kMaxTokenizerBytes);
+  if (vocab && merges) {
+    const Json joined =
+        join_vocab_files(parse_object(*vocab, kVocabFile), *merges, config ? *config : Json(Json::Object{}));
+    return HfLoader(joined, config_or_none, "vocab.json, merges.txt").load(nullptr, true);
+  }
+  if (auto found = load_model_file(checkpoint, config_or_none)) return found;
+  fail(ErrorCode::kNotFound, "{}: the model has no {}, no {} with {}, no {} and no file *.tiktoken", checkpoint.name(),
+       kFile, kVocabFile, kMergesFile, kModelFile);
 }
 
 }  // namespace duet

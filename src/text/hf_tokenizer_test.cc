@@ -140,13 +140,13 @@ TEST(HfTokenizer, RefusesWhatItDoesNotKnow) {
   unsupported(
       [](auto& f) { f.normalizer = R"({"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Lowercase"}]})"; },
       "Lowercase");
-  unsupported([](auto& f) { f.pre = "null"; }, "null");
+  unsupported([](auto& f) { f.pre = "null"; }, "pre_tokenizer");
   unsupported([](auto& f) { f.pre = R"({"type":"Digits","individual_digits":true})"; }, "without ByteLevel");
   unsupported(
       [](auto& f) { f.pre = R"({"type":"Sequence","pretokenizers":[{"type":"ByteLevel"},{"type":"Digits"}]})"; },
       "order");
-  unsupported([](auto& f) { f.pre = R"({"type":"Split","pattern":{"Regex":"\\w+"},"behavior":"Isolated"})"; },
-              "'\\w+'");
+  unsupported([](auto& f) { f.pre = R"({"type":"Split","pattern":{"Regex":"\\w+"},"behavior":"Removed"})"; },
+              "Removed");
   unsupported([](auto& f) { f.pre = R"({"type":"Split","pattern":{"String":"ab"},"behavior":"Isolated"})"; }, "ab");
   unsupported([](auto& f) { f.decoder = R"({"type":"Ring"})"; }, "Ring");
   unsupported([](auto& f) { f.decoder = "null"; }, "decoder");
@@ -170,10 +170,11 @@ TEST(HfTokenizer, RefusesWhatIsInconsistent) {
   bad([](auto& f) { f.added = R"([{"id":300,"content":"the"}])"; }, "the");
   bad([](auto& f) { f.added = R"([{"id":300,"content":""}])"; }, "300");
   bad([](auto& f) { f.added = R"([{"id":300,"content":"x1"},{"id":300,"content":"x1"}])"; }, "300");
-  for (const char* broken : {"(?<x", "(a", "a)", "[a", "a\\\\", "(?*a)"}) {
+  for (const char* broken : {"(?<x", "(a", "a)", "[a", "a\\\\", "(*LIMIT_MATCH=1)a"}) {
     bad(
         [&](auto& f) {
-          f.pre = R"({"type":"Split","pattern":{"Regex":")" + std::string(broken) + R"("},"behavior":"Isolated"})";
+          f.pre = R"({"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":")" + std::string(broken) +
+                  R"("},"behavior":"Isolated"},{"type":"ByteLevel"}]})";
         },
         "no regular expression");
   }

@@ -101,15 +101,24 @@ void compose(std::vector<Unit>& units) {
 }  // namespace
 
 bool is_plainly_nfc(std::string_view text) {
-  size_t i = 0;
-  while (i < text.size()) {
-    if (static_cast<unsigned char>(text[i]) < 0x80) {
-      ++i;
-      continue;
+  const CharacterClassTables classes = character_class_tables();
+  const auto byte = [&](size_t k) { return static_cast<unsigned char>(text[k]); };
+  for (size_t i = 0; i < text.size();) {
+    i = ascii_end(text, i);
+    if (i == text.size()) break;
+    const unsigned lead = byte(i);  // the text is valid: the first byte says how many follow
+    char32_t code;
+    if (lead < 0xe0) {
+      code = (lead & 0x1fU) << 6 | (byte(i + 1) & 0x3fU);
+      i += 2;
+    } else if (lead < 0xf0) {
+      code = (lead & 0x0fU) << 12 | (byte(i + 1) & 0x3fU) << 6 | (byte(i + 2) & 0x3fU);
+      i += 3;
+    } else {
+      code = decode_utf8(text.substr(i)).code;
+      i += 4;
     }
-    const Utf8Step step = decode_utf8(text.substr(i));
-    if ((character_class(step.code) & kNotNfc) != 0) return false;
-    i += static_cast<size_t>(step.length);
+    if ((classes(code) & kNotNfc) != 0) return false;
   }
   return true;
 }

@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "base/utf8.h"
 #include "text/byte_level.h"
-#include "text/nfc.h"
+#include "text/piece_cache.h"
 
 namespace duet {
 namespace {
@@ -30,14 +30,14 @@ class PipelineTokenizer : public Tokenizer {
     if (options.add_special) out = parts_.front;
     out.reserve(out.size() + text.size() / 4);
     if (!options.parse_special) {
-      encode_raw(text, nullptr, out);
+      encode_raw(text, nullptr, true, out);
     } else {
       for (const AddedTokenFinder::Part& part : raw_.split(text, options.plain_spans)) {
         if (part.token >= 0) {
           out.push_back(raw_.tokens()[static_cast<size_t>(part.token)].id);
         } else {
           const auto plain = spans_within(options.plain_spans, part.begin, part.end);
-          encode_raw(text.substr(part.begin, part.end - part.begin), &plain, out);
+          encode_raw(text.substr(part.begin, part.end - part.begin), &plain, part.begin == 0, out);
         }
       }
     }
@@ -54,7 +54,8 @@ class PipelineTokenizer : public Tokenizer {
       }
       if (normalized_.empty()) continue;
       const std::string_view stretch = text.substr(part.begin, part.end - part.begin);
-      const std::string normal = parts_.nfc ? nfc(stretch) : std::string(stretch);
+      std::string normal;
+      if (!normalize(parts_.normalizer, stretch, normal)) normal = stretch;
       for (const AddedTokenFinder::Part& inner : normalized_.split(normal)) {
         if (inner.token < 0) continue;
         const TokenId id = normalized_.tokens()[static_cast<size_t>(inner.token)].id;
@@ -74,6 +75,7 @@ class PipelineTokenizer : public Tokenizer {
   }
 
   bool is_special(TokenId id) const override { return special_[static_cast<size_t>(checked(id))]; }
+  bool strips_leading_space() const override { return parts_.strip_leading_space; }
   int64_t vocabulary_size() const override { return parts_.vocabulary->size(); }
 
   std::optional<TokenId> find(std::string_view content) const override {
@@ -93,6 +95,7 @@ class PipelineTokenizer : public Tokenizer {
       const std::string_view bytes = token_bytes(id);
       if (!skip_special || !is_special(id)) out += bytes;
     }
+    if (parts_.strip_leading_space && out.starts_with(' ')) out.erase(0, 1);
     return is_valid_utf8(out) ? out : replace_invalid_utf8(out);
   }
 
@@ -102,7 +105,8 @@ class PipelineTokenizer : public Tokenizer {
     for (const AddedToken& token : parts.added) {
       if (token.normalized != normalized) continue;
       chosen.push_back(token);
-      if (normalized && parts.nfc) chosen.back().content = nfc(token.content);
+      std::string content;
+      if (normalized && normalize(parts.normalizer, token.content, content)) chosen.back().content = content;
     }
     return AddedTokenFinder(std::move(chosen));
   }
@@ -115,6 +119,7 @@ class PipelineTokenizer : public Tokenizer {
       added[static_cast<size_t>(to_int(token.id))] = 1;
       special_[static_cast<size_t>(to_int(token.id))] = token.special;
     }
+    bytes_.reserve(static_cast<size_t>(size) * 8);
     begin_.reserve(static_cast<size_t>(size) + 1);
     begin_.push_back(0);
     for (int32_t id = 0; id < size; ++id) {
@@ -122,10 +127,30 @@ class PipelineTokenizer : public Tokenizer {
       const std::string_view spelling = parts_.vocabulary->spelling(id);
       if (i >= parts_.unprintable.size() || !parts_.unprintable[i]) {
         // A spelling with other characters than the byte alphabet's stands for itself, as in the reference.
-        const std::optional<std::string> bytes = added[i] != 0 ? std::nullopt : unspell_bytes(spelling);
-        bytes_ += bytes ? std::string_view(*bytes) : spelling;
+        if (added[i] != 0) {
+          bytes_ += spelling;
+        } else if (parts_.spelling == TokenSpelling::kMetaspace) {
+          append_from_metaspace(spelling);
+        } else if (!append_unspelled(spelling, bytes_)) {
+          bytes_ += spelling;
+        }
       }
       begin_.push_back(static_cast<uint32_t>(bytes_.size()));
+    }
+  }
+
+  void append_from_metaspace(std::string_view spelling) {
+    const auto digit = [&](size_t i) {
+      const char c = spelling[i];
+      return c >= '0' && c <= '9'   ? c - '0'
+             : c >= 'A' && c <= 'F' ? c - 'A' + 10
+             : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                    : -1;
+    };
+    if (spelling.size() == 6 && spelling.starts_with("<0x") && spelling[5] == '>' && digit(3) >= 0 && digit(4) >= 0) {
+      bytes_ += static_cast<char>(digit(3) * 16 + digit(4));
+    } else {
+      bytes_ += replace_all(spelling, "\u2581", " ");
     }
   }
 
@@ -148,23 +173,61 @@ class PipelineTokenizer : public Tokenizer {
 
   /// Text without added tokens of the raw kind. `plain`: where those of the other kind are not recognised; nullptr =
   /// nowhere are they. Where normalization moves the text, spans in it are not known any more and none is recognised.
-  void encode_raw(std::string_view text, const std::vector<TextSpan>* plain, std::vector<TokenId>& out) const {
+  /// `first`: the whole text begins here.
+  void encode_raw(std::string_view text, const std::vector<TextSpan>* plain, bool first,
+                  std::vector<TokenId>& out) const {
     std::string normal;
-    const std::string_view original = text;
-    if (parts_.nfc && !is_plainly_nfc(text)) text = normal = nfc(text);
-    if (plain == nullptr || normalized_.empty() || (!plain->empty() && text != original))
-      return encode_plain(text, out);
+    const bool moved = normalize(parts_.normalizer, text, normal);
+    if (moved) text = normal;
+    if (plain == nullptr || normalized_.empty() || (!plain->empty() && moved)) return encode_plain(text, first, out);
     for (const AddedTokenFinder::Part& part : normalized_.split(text, *plain)) {
       if (part.token >= 0) {
         out.push_back(normalized_.tokens()[static_cast<size_t>(part.token)].id);
       } else {
-        encode_plain(text.substr(part.begin, part.end - part.begin), out);
+        encode_plain(text.substr(part.begin, part.end - part.begin), first && part.begin == 0, out);
       }
     }
   }
 
-  void encode_plain(std::string_view text, std::vector<TokenId>& out) const {
-    pre_tokenizer_.split(text, [&](std::string_view piece) { parts_.model->encode(piece, out); });
+  void encode_plain(std::string_view text, bool first, std::vector<TokenId>& out) const {
+    std::string spaced;
+    if (parts_.metaspace) {
+      const Metaspace& rule = *parts_.metaspace;
+      spaced = replace_all(text, " ", rule.replacement);
+      if ((rule.prepend == Metaspace::Prepend::kAlways || (rule.prepend == Metaspace::Prepend::kFirst && first)) &&
+          !spaced.starts_with(rule.replacement)) {
+        spaced.insert(0, rule.replacement);
+      }
+      text = spaced;
+    }
+    PieceCache cache(text);
+    std::vector<int32_t> symbols;
+    const auto encode_part = [&](std::string_view part) {
+      if (part.size() > PieceCache::kMaxBytes) return parts_.model->encode(part, symbols, out);
+      const PieceCache::Key key = cache.key_of(part);
+      if (cache.append(key, out)) return;
+      const size_t before = out.size();
+      parts_.model->encode(part, symbols, out);
+      cache.store(key, std::span(out).subspan(before));
+    };
+    const auto encode_piece = [&](std::string_view piece) {
+      if (parts_.spelling == TokenSpelling::kBytes) return encode_part(piece);
+      for (size_t begin = 0; begin < piece.size();) {
+        const size_t end = parts_.model->part_end(piece, begin);
+        encode_part(piece.substr(begin, end - begin));
+        begin = end;
+      }
+    };
+    if (parts_.metaspace && parts_.metaspace->split) {
+      const std::string& mark = parts_.metaspace->replacement;
+      for (size_t begin = 0; begin < text.size();) {
+        const size_t end = std::min(text.find(mark, begin + 1), text.size());
+        encode_piece(text.substr(begin, end - begin));
+        begin = end;
+      }
+    } else {
+      pre_tokenizer_.split(text, encode_piece);
+    }
   }
 
   TokenizerParts parts_;

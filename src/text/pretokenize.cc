@@ -32,15 +32,24 @@ struct Character {
 
 class Matcher {
  public:
-  explicit Matcher(std::string_view text) : text_(text) {}
+  explicit Matcher(std::string_view text) : text_(text), classes_(character_class_tables()) {}
 
   bool at_end(size_t i) const { return i >= text_.size(); }
-  /// Precondition: !at_end(i).
+  /// Precondition: !at_end(i). The text is valid, so a first byte says how many follow.
   Character at(size_t i) const {
-    const auto byte = static_cast<unsigned char>(text_[i]);
-    if (byte < 0x80) return {byte, character_class(byte), i + 1};
-    const Utf8Step step = decode_utf8(text_.substr(i));
-    return {step.code, character_class(step.code), i + static_cast<size_t>(step.length)};
+    const unsigned lead = byte(i);
+    if (lead < 0x80) return {lead, classes_.blocks[classes_.index[0] * CharacterClassTables::kBlock + lead], i + 1};
+    const auto next = [&](size_t k) { return byte(i + k) & 0x3fU; };
+    char32_t code;
+    size_t length;
+    if (lead < 0xe0) {
+      code = (lead & 0x1fU) << 6 | next(1), length = 2;
+    } else if (lead < 0xf0) {
+      code = (lead & 0x0fU) << 12 | next(1) << 6 | next(2), length = 3;
+    } else {
+      code = (lead & 0x07U) << 18 | next(1) << 12 | next(2) << 6 | next(3), length = 4;
+    }
+    return {code, classes_(code), i + length};
   }
   static bool is(const Character& c, unsigned classes) { return (c.classes & classes) != 0; }
   static bool is_newline(const Character& c) { return c.code == '\r' || c.code == '\n'; }
@@ -108,7 +117,10 @@ class Matcher {
  private:
   static bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; }
 
+  unsigned byte(size_t i) const { return static_cast<unsigned char>(text_[i]); }
+
   std::string_view text_;
+  CharacterClassTables classes_;
 };
 
 size_t gpt2_end(const Matcher& m, size_t begin) {
@@ -207,29 +219,60 @@ std::optional<SplitPattern> split_pattern_from_text(std::string_view text) {
   return std::nullopt;
 }
 
-size_t match_end(SplitPattern pattern, std::string_view text, size_t begin) {
+namespace {
+
+template <typename End>
+size_t fill(const Matcher& matcher, size_t begin, std::span<size_t> ends, End end_of) {
+  size_t count = 0;
+  while (count < ends.size() && !matcher.at_end(begin)) ends[count++] = begin = end_of(matcher, begin);
+  return count;
+}
+
+size_t digits_end(const Matcher& m, size_t begin, bool runs) {
+  const Character first = m.at(begin);
+  if (!Matcher::is(first, kNumber)) return m.run_without(kNumber, first.end);
+  return runs ? m.run_of(kNumber, first.end) : first.end;
+}
+
+}  // namespace
+
+size_t match_ends(SplitPattern pattern, std::string_view text, size_t begin, std::span<size_t> ends) {
   const Matcher matcher(text);
   switch (pattern) {
     case SplitPattern::kGpt2:
-      return gpt2_end(matcher, begin);
+      return fill(matcher, begin, ends, gpt2_end);
     case SplitPattern::kLlama3:
-      return llama3_end(matcher, begin, kLetter, 3);
+      return fill(matcher, begin, ends, [](const Matcher& m, size_t i) { return llama3_end(m, i, kLetter, 3); });
     case SplitPattern::kQwen2:
-      return llama3_end(matcher, begin, kLetter, 1);
+      return fill(matcher, begin, ends, [](const Matcher& m, size_t i) { return llama3_end(m, i, kLetter, 1); });
     case SplitPattern::kQwen35:
-      return llama3_end(matcher, begin, kLetter | kMark, 1);
+      return fill(matcher, begin, ends,
+                  [](const Matcher& m, size_t i) { return llama3_end(m, i, kLetter | kMark, 1); });
     case SplitPattern::kLlama4:
-      return llama4_end(matcher, begin);
+      return fill(matcher, begin, ends, llama4_end);
   }
-  return text.size();
+  return 0;
 }
 
-size_t PreTokenizer::piece_end(const Step& step, std::string_view text, size_t begin) {
-  if (step.kind == Kind::kPattern) return match_end(step.pattern, text, begin);
-  const Matcher matcher(text);
-  const Character first = matcher.at(begin);
-  if (!Matcher::is(first, kNumber)) return matcher.run_without(kNumber, first.end);
-  return step.kind == Kind::kDigits ? first.end : matcher.run_of(kNumber, first.end);
+size_t match_end(SplitPattern pattern, std::string_view text, size_t begin) {
+  size_t end = text.size();
+  match_ends(pattern, text, begin, std::span(&end, 1));
+  return end;
+}
+
+size_t PreTokenizer::Run::ends(size_t begin, std::span<size_t> out) {
+  switch (step.kind) {
+    case Kind::kPattern:
+      return match_ends(step.pattern, text, begin, out);
+    case Kind::kRegex:
+      return step.regex->ends(text, begin, out, regex_state);
+    case Kind::kDigits:
+    case Kind::kDigitRuns:
+    case Kind::kPrefixSpace:
+      break;
+  }
+  return fill(Matcher(text), begin, out,
+              [&](const Matcher& m, size_t i) { return digits_end(m, i, step.kind == Kind::kDigitRuns); });
 }
 
 }  // namespace duet

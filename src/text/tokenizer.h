@@ -49,6 +49,8 @@ class Tokenizer {
   virtual std::string_view token_bytes(TokenId id) const = 0;
   /// Whether skip_special drops it when decoding.
   virtual bool is_special(TokenId id) const = 0;
+  /// Whether a space that a whole decoded text begins with is dropped (SentencePiece puts it in).
+  virtual bool strips_leading_space() const { return false; }
   /// Ids are below this.
   virtual int64_t vocabulary_size() const = 0;
   /// The id of an added or ordinary token by its exact content.
@@ -62,7 +64,8 @@ class Tokenizer {
   virtual std::string decode(std::span<const TokenId> ids, bool skip_special) const = 0;
 };
 
-/// From tokenizer.json (and tokenizer_config.json) of a folder, or the metadata of a GGUF file.
+/// From a folder with tokenizer.json, vocab.json and merges.txt, tokenizer.model (SentencePiece or ranks) or *.tiktoken
+/// (and tokenizer_config.json), or from the metadata of a GGUF file.
 /// Throws not_found (the model has none), bad_tokenizer, unsupported_feature, bad_json, ...
 std::unique_ptr<Tokenizer> load_tokenizer(const Checkpoint& checkpoint);
 

@@ -28,6 +28,11 @@ uint8_t character_class(char32_t code) {
   return kClassBlocks[kClassIndex[code / kUnicodeBlock] * kUnicodeBlock + code % kUnicodeBlock];
 }
 
+CharacterClassTables character_class_tables() {
+  static_assert(kUnicodeBlock == CharacterClassTables::kBlock);
+  return {kClassIndex, kClassBlocks};
+}
+
 uint8_t combining_class(char32_t code) {
   if (code >= kCodes) return 0;
   return kCombiningBlocks[kCombiningIndex[code / kUnicodeBlock] * kUnicodeBlock + code % kUnicodeBlock];

@@ -20,6 +20,16 @@ enum CharacterClass : uint8_t {
 /// Bits of CharacterClass; 0 for surrogates and codes above U+10FFFF.
 uint8_t character_class(char32_t code);
 
+/// The same as two stages of tables, for loops over text: blocks[index[code / kBlock] * kBlock + code % kBlock], for
+/// codes below 0x110000.
+struct CharacterClassTables {
+  static constexpr char32_t kBlock = 128;
+  const uint8_t* index;
+  const uint8_t* blocks;
+  uint8_t operator()(char32_t code) const { return blocks[index[code / kBlock] * kBlock + code % kBlock]; }
+};
+CharacterClassTables character_class_tables();
+
 /// Canonical combining class.
 uint8_t combining_class(char32_t code);
 

@@ -154,6 +154,15 @@ def check_errors_without_model(commands, golden):
     commands.fails("usage_error", "inspekt", status=2, words=["inspekt", "'inspect'"])
     commands.fails("usage_error", "run", bare, "x", "--temperature", "nan", status=2, words=["nan"])
     commands.fails("usage_error", "run", bare, "x", "--top-p", "0", status=2, words=["above 0"])
+    for option, value, legal in [("--typical-p", "0", "above 0"), ("--xtc-probability", "1.5", "0 to 1"), ("--dry-base", "0", "1 to"),
+                                 ("--dry-allowed-length", "x", "1 or more"), ("--presence-penalty", "inf", "-100 to 100"),
+                                 ("--repeat-penalty", "0", "above 0"), ("--seed", "-1", "0 to"), ("--choices", "0", "1"),
+                                 ("--logit-bias", "5", "ID=VALUE"), ("--logit-bias", "5=nan", "finite"),
+                                 ("--logit-bias", "=1", "ID=VALUE"), ("--dry-breaker", "", "1 to 40")]:
+        commands.fails("usage_error", "run", bare, "x", option, value, status=2, words=[option, legal])
+    _, err = commands.run("run", bare, "x", "--logprobs", "1", status=2)
+    assert "--json" in err, err
+    commands.fails("not_found", "run", bare, "x", "--file", commands.path("absent.txt"), words=["absent.txt"])
     commands.fails("usage_error", "run", bare, "x", "--raw", "--system", "y", status=2, words=["--system"])
     commands.fails("usage_error", "run", bare, "--no-such-option", status=2, words=["no-such-option"])
     _, err = commands.run("chat", "smollm3-135m", status=1)
@@ -162,6 +171,59 @@ def check_errors_without_model(commands, golden):
         out, _ = commands.run(command, "--help")
         assert "Examples:" in out and out.count(f"duet {command}") >= 2, out
     print("errors without a model are right")
+
+
+def check_sampling(commands, model):
+    def events(*arguments):
+        out, _ = commands.run("run", model, "--json", *arguments)
+        return [json.loads(line) for line in out.splitlines()]
+
+    def answers(given):
+        ids, texts = {}, {}
+        for event in given:
+            if event["event"] == "finished":
+                ids[event["choice"]] = event["ids"]
+            elif event["event"] == "text":
+                texts[event["choice"]] = texts.get(event["choice"], "") + event["text"]
+        return ids, texts
+
+    sampled = ["Name a colour.", "-n", "10", "--temperature", "1", "--seed", "7", "--typical-p", "0.9", "--xtc-probability", "0.2",
+               "--presence-penalty", "0.5", "--dry-multiplier", "0.8"]
+    three = events(*sampled, "--choices", "3")
+    ids, texts = answers(three)
+    assert sorted(ids) == [0, 1, 2] and ids[0] != ids[1] != ids[2], ids
+    assert sum(event["event"] == "prompt" for event in three) == 1, "the prompt is computed once"
+    for threads in ("1", "2"):
+        assert answers(events(*sampled, "--threads", threads))[0] == {0: ids[0]}, "the first answer is the one that it is alone"
+    out, _ = commands.run("run", model, *sampled, "--choices", "3")
+    first, _, rest = out.partition("--- answer 2 of 3 ---\n")
+    second, _, third = rest.partition("--- answer 3 of 3 ---\n")
+    assert [first.rstrip("\n"), second.rstrip("\n"), third.rstrip("\n")] == [texts[i].rstrip("\n") for i in range(3)], out
+
+    question = "What is the capital of France?"
+    greedy = events(question, "--logprobs", "3")
+    tokens = [event for event in greedy if event["event"] == "logprobs"]
+    assert [event["id"] for event in tokens] == greedy[-1]["ids"], tokens
+    for event in tokens:
+        best = event["alternatives"]
+        assert len(best) == 3 and best[0]["id"] == event["id"] and best[0]["logprob"] == event["logprob"] < 0, event
+        assert best[0]["logprob"] >= best[1]["logprob"] >= best[2]["logprob"], event
+    text = b"".join(bytes.fromhex(event["bytes"]) for event in tokens).decode()
+    assert text == "The capital of France is Paris.", text
+    paris = tokens[-2]["id"]
+    banned = events(question, "--logit-bias", f"{paris}=-100", "-n", "8")[-1]["ids"]
+    assert paris not in banned and banned[:5] == greedy[-1]["ids"][:5], banned
+    assert events(question, "--logit-bias", " Paris=1000", "-n", "3")[-1]["ids"] == [paris] * 3
+    commands.fails("bad_value", "run", model, "x", "--logit-bias", "9999999=1", words=["9999999"])
+    commands.fails("not_found", "run", model, "x", "--recommended", words=["do not say"])
+
+    path = commands.write("note.txt", "The password is swordfish.")
+    with_file = events("What is it?", "--file", path, "-n", "1")[-1]
+    spelled = events(f"File {path}:\n\nThe password is swordfish.\n\nWhat is it?", "-n", "1")[-1]
+    assert (with_file["prompt_tokens"], with_file["ids"]) == (spelled["prompt_tokens"], spelled["ids"])
+    assert events("--file", path, "-n", "1", "--raw")[-1]["prompt_tokens"] == events("The password is swordfish.", "-n", "1",
+                                                                                     "--raw")[-1]["prompt_tokens"]
+    print("run: sampling, several answers, log-probabilities, biases and files are right")
 
 
 def check_run(commands, model):
@@ -227,6 +289,41 @@ def check_piped_chat(commands, model):
     print("chat from a pipe: answers, commands and errors are right")
 
 
+def check_compare(commands, golden):
+    one = os.path.join(golden, "text", "qwen3-dense")
+    two = os.path.join(golden, "gguf", "llama32-tied.bf16.gguf")
+    quick = ["compare", one, two, "-p", "abc", "-p", "a|b", "-n", "3", "--threads", "2"]
+    out, _ = commands.run(*quick, "--json")
+    result = json.loads(out)
+    assert [model["family"] for model in result["models"]] == ["qwen", "llama"], result["models"]
+    assert all(model["speed"]["tok_per_s"] > 0 for model in result["models"]), result["models"]
+    assert len(result["languages"]) >= 40 and all(len(row["tokens_per_character"]) == 2 for row in result["languages"])
+    assert [row["prompt"] for row in result["prompts"]] == ["abc", "a|b"], result["prompts"]
+    assert all(answer["new_tokens"] <= 3 for row in result["prompts"] for answer in row["answers"])
+    out, _ = commands.run(*quick, "--no-speed", "--no-languages", "--md")
+    assert out.startswith("# Comparison") and "> a|b" in out and "Tokens per" not in out and "reads" not in out, out
+    out, _ = commands.run("compare", one, two, one, "--no-speed", "--no-answers")
+    assert "Japanese" in out and out.splitlines()[0].split() == ["qwen3-dense", "llama32-tied.bf16.gguf", "qwen3-dense"], out
+    commands.fails("usage_error", "compare", one, status=2, words=["2 to 8"])
+    commands.fails("usage_error", "compare", one, two, "--md", status=2)
+    commands.fails("not_found", "compare", one, "no-such-model", words=["no-such-model"])
+    print("compare: figures, languages, answers and errors are right")
+
+
+def check_manual(commands):
+    page, _ = commands.run("man")
+    helped, _ = commands.run("--help")
+    names = [line.split()[0] for line in helped.split("Subcommands:")[1].split("Examples:")[0].splitlines() if line.strip()]
+    assert len(names) > 10, names
+    for name in names:
+        assert f".SS {name}\n" in page, f"the manual has no section on {name}"
+    assert "\\-\\-temperature" in page and ".SH EXIT STATUS" in page
+    for line in page.splitlines():
+        known = (".TH", ".SH", ".SS", ".TP", ".PP", ".RS", ".RE", ".nf", ".fi", ".br", ".B ", ".I ")
+        assert not line.startswith(".") or line.startswith(known), f"{line!r} would be a command of troff"
+    print("man: every command is in the manual")
+
+
 def main():
     duet, golden, *model = sys.argv[1:]
     with tempfile.TemporaryDirectory(prefix="duet_outside.") as folder:
@@ -234,7 +331,9 @@ def main():
         if not model:
             check_errors_without_model(commands, golden)
             check_completion(commands)
+            check_manual(commands)
             check_logits(commands, golden)
+            check_compare(commands, golden)
             return 0
         probe = subprocess.run([duet, "run", model[0], "--json", "-n", "1", "x"], stdin=subprocess.DEVNULL, capture_output=True,
                                timeout=600, check=False)
@@ -242,6 +341,7 @@ def main():
             print(f"SKIPPED: {model[0]} is not in the store: ./test fetches it")
             return SKIPPED
         check_run(commands, model[0])
+        check_sampling(commands, model[0])
         check_piped_chat(commands, model[0])
     return 0
 

@@ -61,6 +61,7 @@ struct Expr {
   ExprKind kind = ExprKind::kConst;
   Escape escape = Escape::kOff;  // kConcat
   BinaryOp binary = BinaryOp::kAdd;
+  bool negated_power = false;  // kBinary: the base is a negative constant, and -2 ** x is -(2 ** x) as in Python
   bool unknown_below = false;  // an unknown filter or test is here or below
   int32_t line = 1;
   int32_t depth = 1;

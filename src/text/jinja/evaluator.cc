@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "text/jinja/attributes.h"
 #include "text/jinja/filters.h"
 #include "text/jinja/interpreter.h"
@@ -27,6 +29,9 @@ Value Interpreter::evaluate(const Expr& expr, Activation& frame) {
       return plus(runtime_, evaluate(*expr.a, frame));
     case ExprKind::kBinary: {
       const Value left = evaluate(*expr.a, frame);
+      if (expr.negated_power) {
+        return negate(runtime_, binary(runtime_, expr.binary, negate(runtime_, left), evaluate(*expr.b, frame)));
+      }
       return binary(runtime_, expr.binary, left, evaluate(*expr.b, frame));
     }
     case ExprKind::kAnd: {
@@ -151,6 +156,8 @@ Value Interpreter::evaluate_builtin(const Expr& expr, Activation& frame, const V
                                          : evaluate(*expr.a, frame);
   Args args = evaluate_arguments(*expr.arguments, frame, &value);
   if (expr.function == nullptr) {
+    // What stands for an unknown one in Jinja's compiled code takes positional arguments only.
+    if (!args.keyword.empty()) raise_type("{}() got an unexpected keyword argument", expr.name);
     raise(TemplateErrorKind::kRuntime, "No {} named '{}' found.", expr.kind == ExprKind::kFilter ? "filter" : "test",
           expr.name);
   }
@@ -188,8 +195,12 @@ bool is_constant(const Expr& expr) {
 
 }  // namespace
 
-bool constant_truth(const Expr& expr, bool& truth) {
-  if (!is_constant(expr)) return false;
+namespace {
+
+/// Evaluates a constant; false where Jinja could not fold it.
+template <typename Use>
+bool with_constant(Budget& budget, const Expr& expr, const Use& use) {
+  if (expr.unknown_below || !is_constant(expr)) return false;
   Limits limits;
   limits.max_steps = 10'000;
   Runtime runtime(limits);
@@ -197,12 +208,33 @@ bool constant_truth(const Expr& expr, bool& truth) {
   Interpreter interpreter(program, runtime);
   const FunctionInfo function;
   Activation frame(function, nullptr, nullptr);
+  bool result = false;
   try {
-    truth = truthy(interpreter.evaluate(expr, frame));
-    return true;
+    result = use(interpreter.evaluate(expr, frame));
   } catch (const TemplateError&) {
-    return false;
   }
+  budget.items(runtime.budget.spent() + 16);
+  return result;
+}
+
+}  // namespace
+
+bool constant_truth(Budget& budget, const Expr& expr, bool& truth) {
+  return with_constant(budget, expr, [&](const Value& value) {
+    truth = truthy(value);
+    return true;
+  });
+}
+
+bool is_folded(Budget& budget, const Expr& expr) {
+  return with_constant(budget, expr, [](const Value&) { return true; });
+}
+
+bool is_folded_negative(Budget& budget, const Expr& expr) {
+  return with_constant(budget, expr, [](const Value& value) {
+    if (value.is(Type::kFloat)) return std::signbit(value.real_value()) && !std::isnan(value.real_value());
+    return (value.is(Type::kInt) || value.is(Type::kBigInt)) && to_bigint(value).negative();
+  });
 }
 
 }  // namespace duet::jinja

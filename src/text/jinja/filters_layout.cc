@@ -164,8 +164,6 @@ WrapOptions wrap_options(const Bound& bound) {
 
 Value filter_wordwrap(Runtime& runtime, Args& args) {
   const Bound bound(args, "wordwrap", {"s", "width", "break_long_words", "wrapstring", "break_on_hyphens"}, 1);
-  if (bound[0].is_undefined()) fail_undefined(bound[0]);
-  if (!bound[0].is_string()) raise_type("'{}' object has no attribute 'splitlines'", type_name(bound[0]));
   std::string separator = "\n";
   bool markup = false;
   if (bound.has_value(3)) {
@@ -174,6 +172,8 @@ Value filter_wordwrap(Runtime& runtime, Args& args) {
     separator = bound[3].text();
     markup = bound[3].is_markup();  // a marked separator escapes what it joins
   }
+  if (bound[0].is_undefined()) fail_undefined(bound[0]);
+  if (!bound[0].is_string()) raise_type("'{}' object has no attribute 'splitlines'", type_name(bound[0]));
   const std::string& text = bound[0].text();
   runtime.budget.bytes(static_cast<int64_t>(text.size()) * 16);
   const std::vector<std::string_view> lines = split_lines(text, false);

@@ -102,7 +102,7 @@ Value filter_urlize(Runtime& runtime, Args& args) {
   if (bound.truth(2, false)) rel.emplace("nofollow");
   for (const std::string& word : rel) options.rel += (options.rel.empty() ? "" : " ") + word;
   if (bound.has_value(3) && truthy(bound[3])) options.target = to_text(runtime, bound[3]);
-  if (bound.has_value(1)) options.trim_limit = bound.integer(1, 0);
+  if (bound.has_value(1)) options.trim_limit = bound[1];
   if (bound.has_value(5)) {
     for (const Value& scheme : collect(runtime, bound[5])) {
       if (!scheme.is_string()) raise_type("expected string or bytes-like object, got '{}'", type_name(scheme));

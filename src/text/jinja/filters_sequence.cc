@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "text/jinja/attributes.h"
 #include "text/jinja/filter_tables.h"
@@ -82,6 +83,17 @@ std::vector<Value> sorted(Runtime& runtime, const std::vector<Value>& values, co
   return out;
 }
 
+/// reverse= of Python's sorted(): an int, nothing else.
+bool reverse_flag(const Bound& bound, size_t index) {
+  if (!bound.has(index)) return false;
+  const Value& flag = bound[index];
+  if (!flag.is_integral()) raise_type("'{}' object cannot be interpreted as an integer", type_name(flag));
+  if (!flag.is_small_integer() || flag.integer_value() != static_cast<int32_t>(flag.integer_value())) {
+    raise_limit("Python int too large to convert to C int");
+  }
+  return flag.integer_value() != 0;
+}
+
 Value filter_sort(Runtime& runtime, Args& args) {
   const Bound bound(args, "sort", {"value", "reverse", "case_sensitive", "attribute"}, 1);
   const bool case_sensitive = bound.truth(2, false);
@@ -94,6 +106,7 @@ Value filter_sort(Runtime& runtime, Args& args) {
     paths.push_back(attribute_path(runtime, bound[3]));
   }
   const std::vector<Value> values = collect(runtime, bound[0]);
+  const bool reverse = reverse_flag(bound, 1);
   std::vector<Value> keys;
   for (const Value& value : values) {
     std::vector<Value> key;
@@ -103,7 +116,7 @@ Value filter_sort(Runtime& runtime, Args& args) {
     }
     keys.push_back(runtime.list(std::move(key)));
   }
-  return runtime.list(sorted(runtime, values, keys, bound.truth(1, false)));
+  return runtime.list(sorted(runtime, values, keys, reverse));
 }
 
 Value filter_dictsort(Runtime& runtime, Args& args) {
@@ -113,13 +126,14 @@ Value filter_dictsort(Runtime& runtime, Args& args) {
     raise(TemplateErrorKind::kRuntime, "You can only sort by either \"key\" or \"value\"");
   if (bound[0].is_undefined()) fail_undefined(bound[0]);
   if (!bound[0].is(Type::kDict)) raise_type("'{}' object has no attribute 'items'", type_name(bound[0]));
+  const bool reverse = reverse_flag(bound, 3);
   std::vector<Value> values, keys;
   for (const auto& [key, value] : bound[0].as<Dict>().entries()) {
     values.push_back(runtime.tuple({key, value}));
     const Value& sort_by = by == "key" ? key : value;
     keys.push_back(bound.truth(1, false) ? sort_by : ignore_case(runtime, sort_by));
   }
-  return runtime.list(sorted(runtime, values, keys, bound.truth(3, false)));
+  return runtime.list(sorted(runtime, values, keys, reverse));
 }
 
 Value filter_groupby(Runtime& runtime, Args& args) {
@@ -154,10 +168,14 @@ Value filter_groupby(Runtime& runtime, Args& args) {
 
 class UniqueIterator final : public Iterator {
  public:
-  UniqueIterator(std::shared_ptr<Iterator> source, std::vector<Value> path, bool case_sensitive)
-      : source_(std::move(source)), path_(std::move(path)), case_sensitive_(case_sensitive) {}
+  UniqueIterator(Value value, Value attribute, bool case_sensitive)
+      : value_(std::move(value)), attribute_(std::move(attribute)), case_sensitive_(case_sensitive) {}
   bool next(Runtime& runtime, Value& out) override {
     const Budget::Nesting nesting(runtime.budget);
+    if (source_ == nullptr) {
+      path_ = attribute_path(runtime, attribute_);
+      source_ = make_iterator(runtime, value_);
+    }
     while (source_->next(runtime, out)) {
       runtime.budget.items(4);
       Value key = follow_path(runtime, out, path_, {});
@@ -170,6 +188,7 @@ class UniqueIterator final : public Iterator {
   }
 
  private:
+  Value value_, attribute_;
   std::shared_ptr<Iterator> source_;
   std::vector<Value> path_;
   bool case_sensitive_;
@@ -178,9 +197,7 @@ class UniqueIterator final : public Iterator {
 
 Value filter_unique(Runtime& runtime, Args& args) {
   const Bound bound(args, "unique", {"value", "case_sensitive", "attribute"}, 1);
-  return make_lazy(runtime,
-                   std::make_shared<UniqueIterator>(make_iterator(runtime, bound[0]), attribute_path(runtime, bound[2]),
-                                                    bound.truth(1, false)),
+  return make_lazy(runtime, std::make_shared<UniqueIterator>(bound[0], bound[2], bound.truth(1, false)),
                    bound[0].depth());
 }
 
@@ -264,8 +281,13 @@ Value filter_reverse(Runtime& runtime, Args& args) {
   if (bound[0].is_string()) return get_slice(runtime, bound[0], {}, {}, Value::integer(-1));
   Value reversed = make_reversed(runtime, bound[0]);
   if (!reversed.is_missing()) return reversed;
-  if (!is_iterable(bound[0])) raise(TemplateErrorKind::kRuntime, "argument must be iterable");
-  std::vector<Value> items = collect(runtime, bound[0]);
+  std::vector<Value> items;
+  try {
+    items = collect(runtime, bound[0]);
+  } catch (const TemplateError& error) {  // Jinja catches the TypeError, also that of a lazy sequence
+    if (error.kind() != TemplateErrorKind::kType) throw;
+    raise(TemplateErrorKind::kRuntime, "argument must be iterable");
+  }
   std::reverse(items.begin(), items.end());
   return runtime.list(std::move(items));
 }
@@ -287,9 +309,10 @@ Value filter_sum(Runtime& runtime, Args& args) {
 
 class BatchIterator final : public Iterator {
  public:
-  BatchIterator(std::shared_ptr<Iterator> source, int64_t count, Value fill)
-      : source_(std::move(source)), count_(count), fill_(std::move(fill)) {}
+  BatchIterator(Value value, Value count, Value fill)
+      : value_(std::move(value)), wanted_(std::move(count)), fill_(std::move(fill)) {}
   bool next(Runtime& runtime, Value& out) override {
+    if (source_ == nullptr) start(runtime);
     std::vector<Value> batch;
     if (!held_.is_missing()) batch.push_back(std::exchange(held_, Value()));
     Value item;
@@ -310,7 +333,10 @@ class BatchIterator final : public Iterator {
       runtime.budget.check_size(static_cast<int64_t>(batch.size() * sizeof(Value)));
     }
     if (batch.empty()) return false;
-    if (!fill_.is_missing() && !fill_.is_none() && static_cast<int64_t>(batch.size()) < count_) {
+    const Value size = Value::integer(static_cast<int64_t>(batch.size()));
+    if (!fill_.is_missing() && !fill_.is_none() && less(runtime, size, wanted_)) {
+      if (wanted_.is(Type::kFloat)) raise_type("can't multiply sequence by non-int of type 'float'");
+      if (!wanted_.is_small_integer()) raise_limit("cannot fit 'int' into an index-sized integer");
       runtime.budget.check_size(count_ > INT64_MAX / 64 ? INT64_MAX : count_ * static_cast<int64_t>(sizeof(Value)));
       batch.resize(static_cast<size_t>(count_), fill_);
     }
@@ -319,17 +345,25 @@ class BatchIterator final : public Iterator {
   }
 
  private:
+  void start(Runtime& runtime) {
+    source_ = make_iterator(runtime, value_);
+    if (wanted_.is_small_integer()) count_ = wanted_.integer_value();
+    if (wanted_.is(Type::kFloat) && wanted_.real_value() == std::floor(wanted_.real_value()) &&
+        std::fabs(wanted_.real_value()) < 1e15) {
+      count_ = static_cast<int64_t>(wanted_.real_value());  // 2.0 == 2
+    }
+  }
+
+  Value value_, wanted_;
   std::shared_ptr<Iterator> source_;
-  int64_t count_;
+  int64_t count_ = -1;  // of items in a batch; -1: a batch is never full
   Value fill_, held_;
   bool done_ = false;
 };
 
 Value filter_batch(Runtime& runtime, Args& args) {
   const Bound bound(args, "batch", {"value", "linecount", "fill_with"}, 2);
-  const int64_t count = bound[1].is_small_integer() ? bound[1].integer_value() : -1;
-  if (!bound[1].is_number() && bound.has_value(2)) raise_type("batch: '{}' is no number of items", type_name(bound[1]));
-  return make_lazy(runtime, std::make_shared<BatchIterator>(make_iterator(runtime, bound[0]), count, bound[2]),
+  return make_lazy(runtime, std::make_shared<BatchIterator>(bound[0], bound[1], bound[2]),
                    std::max(bound[0].depth(), bound[2].depth()));
 }
 

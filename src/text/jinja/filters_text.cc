@@ -105,13 +105,18 @@ Value filter_truncate(Runtime& runtime, Args& args) {
   const Value end = bound.get(3, runtime.string("..."));
   const int64_t end_length = length_of(runtime, end);
   if (end_length < 0) raise_type("object of type '{}' has no len()", type_name(end));
-  const int64_t length = bound.integer(1, 255), leeway = bound.has_value(4) ? bound.integer(4, 5) : 5;
-  if (length < end_length) raise_type("expected length >= {}, got {}", end_length, length);
-  if (leeway < 0) raise_type("expected leeway >= 0, got {}", leeway);
+  const Value length = bound.get(1, Value::integer(255));
+  const Value leeway = bound.has_value(4) ? bound[4] : Value::integer(5);
+  if (!compare(runtime, CompareOp::kGtEq, length, Value::integer(end_length)))
+    raise_type("expected length >= {}, got {}", end_length, to_repr(runtime, length));
+  if (!compare(runtime, CompareOp::kGtEq, leeway, Value::integer(0)))
+    raise_type("expected leeway >= 0, got {}", to_repr(runtime, leeway));
   const int64_t own_length = length_of(runtime, bound[0]);
   if (own_length < 0) raise_type("object of type '{}' has no len()", type_name(bound[0]));
-  if (own_length <= length + leeway) return bound[0];
-  Value cut = get_slice(runtime, bound[0], {}, Value::integer(length - end_length), {});
+  const Value longest = binary(runtime, BinaryOp::kAdd, length, leeway);
+  if (compare(runtime, CompareOp::kLtEq, Value::integer(own_length), longest)) return bound[0];
+  const Value kept = binary(runtime, BinaryOp::kSub, length, Value::integer(end_length));
+  Value cut = get_slice(runtime, bound[0], {}, kept, {});
   if (!bound.truth(2, false)) {
     if (!cut.is_string()) raise_type("'{}' object has no attribute 'rsplit'", type_name(cut));
     cut = like(runtime, cut, std::string(rsplit(cut.text(), " ", 1)[0]));

@@ -4,6 +4,7 @@
 #include <array>
 #include <ctime>
 
+#include "base/utf8.h"
 #include "text/jinja/attributes.h"
 #include "text/jinja/iterators.h"
 #include "text/jinja/operators.h"
@@ -160,6 +161,7 @@ Value strftime_now(Runtime& runtime, Args& args) {
     const std::time_t seconds = std::time(nullptr);
     ::localtime_r(&seconds, &now);
   }
+  if (!is_valid_utf8(bound[0].text())) raise_type("'utf-8' codec can't encode the format: surrogates not allowed");
   runtime.budget.check_size(static_cast<int64_t>(bound[0].text().size()) * 32);
   return runtime.string(format_time(now, bound[0].text()));
 }

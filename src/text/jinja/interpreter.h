@@ -123,7 +123,11 @@ class Interpreter {
   std::vector<std::pair<int64_t, int64_t>> generation_;
 };
 
-/// Whether an expression has a value without any variable, and whether that is true. False for what fails as well.
-bool constant_truth(const Expr& expr, bool& truth);
+/// Whether an expression has a value without any variable, and whether that is true. False for what fails as well. The
+/// work is counted by `budget`.
+bool constant_truth(Budget& budget, const Expr& expr, bool& truth);
+/// Whether Jinja folds an expression when it compiles, and to a negative number.
+bool is_folded(Budget& budget, const Expr& expr);
+bool is_folded_negative(Budget& budget, const Expr& expr);
 
 }  // namespace duet::jinja

@@ -111,6 +111,67 @@ TEST(JinjaWordwrap, BreaksAsTextwrapDoes) {
   EXPECT_EQ(outcome("{{ x|wordwrap }}"), "undefined");
 }
 
+TEST(JinjaSplit, KeepsTheSpaceOfThePartBehindTheLimit) {
+  EXPECT_EQ(render("{{ ' a  b c '.split(none, 1) }}{{ ' a b '.split(none, 0) }}{{ '  '.split(none, 0) }}"),
+            "['a', 'b c ']['a b '][]");
+  EXPECT_EQ(render("{{ ' a b  c '.rsplit(none, 1) }}{{ ' a b '.rsplit(maxsplit=0) }}"), "[' a b', 'c'][' a b']");
+}
+
+TEST(JinjaFolding, ShowsWhereJinjaWritesConstantsIntoItsCode) {
+  const Json two = Json::Object{{"two", Json(int64_t{2})}, {"html", Json("<a>")}};
+  EXPECT_EQ(render("{{ -2 ** 2 }} {{ -2 ** two }} {{ (1 - 3) ** two }} {{ (-two) ** 2 }} {{ -2 ** two ** two }}", two),
+            "4 -4 -4 4 16");
+  EXPECT_EQ(render("{% autoescape two %}{{ -2 ** two }}{{ ('<'|safe) ~ html }}{% endautoescape %}", two),
+            "4&lt;&lt;a&gt;");
+  EXPECT_EQ(render("{% autoescape true %}{{ ('<'|safe) ~ 'x' }}{{ (html|safe) ~ '<' }}{% endautoescape %}", two),
+            "&lt;x<a>&lt;");
+}
+
+TEST(JinjaErrors, OfJinjaComeBeforeThoseOfPythonsCompiler) {
+  EXPECT_EQ(outcome("{% macro m(x, x) %}{% endmacro %}"), "type");
+  EXPECT_EQ(outcome("{% macro m(x, x) %}{% endmacro %}{{ 1|nothing }}"), "syntax");
+  EXPECT_EQ(outcome("{{ dict(a=1, a=2) }}{{ 1|nothing }}"), "syntax");
+  EXPECT_EQ(outcome("{% break %}"), "type");
+}
+
+TEST(JinjaArguments, AreCheckedAsPythonDoes) {
+  EXPECT_EQ(outcome("{{ [2, 1]|sort(reverse='') }}"), "type");
+  EXPECT_EQ(outcome("{{ {'a': 1}|dictsort(reverse=none) }}"), "type");
+  EXPECT_EQ(outcome("{{ 'a'.splitlines('') }}"), "type");
+  EXPECT_EQ(outcome("{{ 'a'|tojson(indent=1.5, separators=(1, 2)) }}"), "'\"a\"'");
+  EXPECT_EQ(outcome("{{ [1]|tojson(indent=1.5) }}"), "type");
+  EXPECT_EQ(outcome("{{ [1]|tojson(separators=(1, 2)) }}"), "type");
+  EXPECT_EQ(outcome("{{ []|tojson(indent=0, separators=(1, 2)) }}"), "'[]'");
+  EXPECT_EQ(outcome("{{ 'abc'|truncate(1.5, leeway=9.5, end='') }}"), "'abc'");
+  EXPECT_EQ(outcome("{{ 'plain'|urlize(nothing) }}"), "'plain'");
+  EXPECT_EQ(outcome("{{ [1]|batch(1.5, 0)|list }}"), "type");
+  EXPECT_EQ(outcome("{{ 5|batch(2)|reverse }}"), "runtime");
+  EXPECT_EQ(outcome("{{ '%0%' % {} }}"), "type");
+  EXPECT_EQ(outcome("{{ '{}{0[0]}'.format('xy') }}"), "'xyx'");
+  EXPECT_EQ(outcome("{{ '{}{0}'.format('xy') }}"), "type");
+  EXPECT_EQ(outcome("{{ '{!a}'.format('\u00e9') }}"), "''\\xe9''");
+}
+
+TEST(JinjaNumbers, GoToBytesAndHexAndBack) {
+  EXPECT_EQ(render("{{ (258).to_bytes(3, 'little') }}{{ (-128).to_bytes(1, signed=true) }}{{ (0).to_bytes(0) }}"),
+            "b'\\x02\\x01\\x00'b'\\x80'b''");
+  EXPECT_EQ(render("{{ (0).from_bytes([1, 2]) }} {{ (0).from_bytes('~'.encode(), 'little') }}"), "258 126");
+  EXPECT_EQ(render("{{ (0).from_bytes([255, 2], signed=true) }}"), "-254");
+  EXPECT_EQ(outcome("{{ (128).to_bytes(1, signed=true) }}"), "limit");
+  EXPECT_EQ(outcome("{{ (1).to_bytes(1, 'middle') }}"), "type");
+  EXPECT_EQ(render("{{ (0.5).fromhex(' 0x1.8p3 ') }} {{ (0.5).fromhex('-ab.') }}"), "12.0 -171.0");
+  EXPECT_EQ(outcome("{{ (0.5).fromhex('0x') }}"), "type");
+  EXPECT_EQ(outcome("{{ (0.5).fromhex('0x1p99999') }}"), "limit");
+}
+
+TEST(JinjaEntities, AreThoseOfHtml) {
+  const auto strip = [](std::string_view text) {
+    return render("{{ s|striptags }}", Json(Json::Object{{"s", Json(text)}}));
+  };
+  EXPECT_EQ(strip("&Lt;&amp&ltimes;&notit;&nosuch;&#x1F600;&;"), "\u226a&\u22c9\u00acit;&nosuch;\U0001f600&;");
+  EXPECT_EQ(strip("a<b>c<!-- > --> d <!-- e"), "ac d <!-- e");
+}
+
 TEST(JinjaBytes, DecodeByEncodingAndErrorHandler) {
   EXPECT_EQ(render("{{ 'aé€'.encode().decode() }}"), "aé€");
   EXPECT_EQ(render("{{ 'é'.encode('latin-1').decode('latin_1') }}"), "é");

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "text/jinja/filter_tables.h"
+#include "text/jinja/iterators.h"
 #include "text/jinja/operators.h"
 #include "text/jinja/signature.h"
 #include "text/jinja/text_form.h"
@@ -17,14 +18,27 @@ class JsonDumper {
   JsonDumper(Runtime& runtime, bool ensure_ascii, bool sort_keys)
       : runtime_(runtime), ensure_ascii_(ensure_ascii), sort_keys_(sort_keys) {}
 
-  void set_indent(std::string unit) {
-    indent_ = std::move(unit);
-    item_separator_ = ",";
+  /// A str, or a number of blanks.
+  void set_indent(const Value& unit) {
+    if (unit.is_undefined()) fail_undefined(unit);
+    if (!unit.is_string() && !unit.is_integral())
+      raise_type("can't multiply sequence by non-int of type '{}'", type_name(unit));
+    if (unit.is(Type::kBigInt) && !to_bigint(unit).negative())
+      raise_limit("cannot fit 'int' into an index-sized integer");
+    if (unit.is_string()) indent_ = unit.text();
+    if (unit.is_small_integer()) indent_ = repeat_text(runtime_, " ", unit.integer_value());
+    item_separator_ = runtime_.string(",");
     pretty_ = true;
   }
-  void set_separators(std::string item, std::string key) {
-    item_separator_ = std::move(item);
-    key_separator_ = std::move(key);
+  /// Only a container that is spread over lines looks at them when it uses them; else they must be texts beforehand.
+  void set_separators(const Value& pair) {
+    const std::vector<Value> parts = collect(runtime_, pair);
+    if (parts.size() != 2) raise_type("separators: 2 values are wanted, not {}", parts.size());
+    item_separator_ = parts[0];
+    key_separator_ = parts[1];
+  }
+  void check_separators() const {
+    if (!pretty_) static_cast<void>(separator(item_separator_).size() + separator(key_separator_).size());
   }
 
   std::string dump(const Value& value) {
@@ -118,6 +132,11 @@ class JsonDumper {
     out_ += '"';
   }
 
+  static const std::string& separator(const Value& value) {
+    if (!value.is_string()) raise_type("a separator must be str, not {}", type_name(value));
+    return value.text();
+  }
+
   void new_line(int64_t level) {
     if (!pretty_) return;
     out_ += '\n' + repeat_text(runtime_, indent_, level);
@@ -129,8 +148,9 @@ class JsonDumper {
       return;
     }
     out_ += '[';
+    const std::string& between = separator(item_separator_);
     for (size_t i = 0; i < items.size(); ++i) {
-      if (i > 0) out_ += item_separator_;
+      if (i > 0) out_ += between;
       new_line(level + 1);
       append(items[i], level + 1);
     }
@@ -170,11 +190,12 @@ class JsonDumper {
     for (const auto& entry : dict.entries()) entries.push_back(&entry);
     if (sort_keys_) sort_entries(entries);
     out_ += '{';
+    const std::string &between = separator(item_separator_), &behind_key = separator(key_separator_);
     for (size_t i = 0; i < entries.size(); ++i) {
-      if (i > 0) out_ += item_separator_;
+      if (i > 0) out_ += between;
       new_line(level + 1);
       append_key(entries[i]->first);
-      out_ += key_separator_;
+      out_ += behind_key;
       append(entries[i]->second, level + 1);
     }
     new_line(level);
@@ -203,7 +224,8 @@ class JsonDumper {
   Runtime& runtime_;
   bool ensure_ascii_, sort_keys_;
   bool pretty_ = false;
-  std::string indent_, item_separator_ = ", ", key_separator_ = ": ";
+  std::string indent_;
+  Value item_separator_ = runtime_.string(", "), key_separator_ = runtime_.string(": ");
   std::string out_;
 };
 
@@ -212,22 +234,10 @@ class JsonDumper {
 Value filter_tojson(Runtime& runtime, Args& args) {
   const Bound bound(args, "tojson", {"x", "ensure_ascii", "indent", "separators", "sort_keys"}, 1);
   JsonDumper dumper(runtime, bound.truth(1, false), bound.truth(4, false));
-  if (bound.has_value(2)) {
-    if (bound[2].is_string()) {
-      dumper.set_indent(bound[2].text());
-    } else if (bound[2].is_small_integer()) {
-      dumper.set_indent(repeat_text(runtime, " ", bound[2].integer_value()));
-    } else {
-      raise_type("can't multiply sequence by non-int of type '{}'", type_name(bound[2]));
-    }
-  }
-  if (bound.has_value(3)) {
-    const bool pair = (bound[3].is(Type::kTuple) || bound[3].is(Type::kList)) && bound[3].items().size() == 2;
-    if (!pair || !bound[3].items()[0].is_string() || !bound[3].items()[1].is_string()) {
-      raise_type("separators must be a pair of strings");
-    }
-    dumper.set_separators(bound[3].items()[0].text(), bound[3].items()[1].text());
-  }
+  const bool text = bound[0].is_string();  // looks at neither indent nor separators
+  if (bound.has_value(2) && !text) dumper.set_indent(bound[2]);
+  if (bound.has_value(3)) dumper.set_separators(bound[3]);
+  if (!text) dumper.check_separators();
   return runtime.string(dumper.dump(bound[0]));
 }
 

@@ -34,6 +34,9 @@ class Budget {
   void items(int64_t count) { spend(count); }
   void bytes(int64_t count) { spend(count / 256); }
 
+  /// What was spent so far, in the unit of items().
+  int64_t spent() const { return spent_; }
+
   /// Throws if a value of this size must not be made; checked before anything is allocated.
   void check_size(int64_t size_bytes) const;
   void allocate(int64_t size_bytes);

@@ -12,29 +12,23 @@ namespace {
 
 struct Entity {
   std::string_view name;
-  char32_t code;
+  char32_t first;
+  char32_t second = 0;
 };
 
-/// The named characters of HTML that texts use; others stay as they are written.
 constexpr Entity kEntities[] = {
-    {"AMP", '&'},      {"GT", '>'},        {"LT", '<'},       {"QUOT", '"'},     {"aacute", 0xe1}, {"acirc", 0xe2},
-    {"acute", 0xb4},   {"aelig", 0xe6},    {"agrave", 0xe0},  {"alpha", 0x3b1},  {"amp", '&'},     {"apos", '\''},
-    {"aring", 0xe5},   {"atilde", 0xe3},   {"auml", 0xe4},    {"beta", 0x3b2},   {"brvbar", 0xa6}, {"bull", 0x2022},
-    {"ccedil", 0xe7},  {"cedil", 0xb8},    {"cent", 0xa2},    {"copy", 0xa9},    {"curren", 0xa4}, {"deg", 0xb0},
-    {"divide", 0xf7},  {"eacute", 0xe9},   {"ecirc", 0xea},   {"egrave", 0xe8},  {"eth", 0xf0},    {"euml", 0xeb},
-    {"euro", 0x20ac},  {"frac12", 0xbd},   {"frac14", 0xbc},  {"frac34", 0xbe},  {"gamma", 0x3b3}, {"ge", 0x2265},
-    {"gt", '>'},       {"hellip", 0x2026}, {"iacute", 0xed},  {"icirc", 0xee},   {"iexcl", 0xa1},  {"igrave", 0xec},
-    {"infin", 0x221e}, {"iquest", 0xbf},   {"iuml", 0xef},    {"lambda", 0x3bb}, {"laquo", 0xab},  {"larr", 0x2190},
-    {"ldquo", 0x201c}, {"le", 0x2264},     {"lsquo", 0x2018}, {"lt", '<'},       {"macr", 0xaf},   {"mdash", 0x2014},
-    {"micro", 0xb5},   {"middot", 0xb7},   {"minus", 0x2212}, {"mu", 0x3bc},     {"nbsp", 0xa0},   {"ndash", 0x2013},
-    {"ne", 0x2260},    {"not", 0xac},      {"ntilde", 0xf1},  {"oacute", 0xf3},  {"ocirc", 0xf4},  {"ograve", 0xf2},
-    {"omega", 0x3c9},  {"ordf", 0xaa},     {"ordm", 0xba},    {"oslash", 0xf8},  {"otilde", 0xf5}, {"ouml", 0xf6},
-    {"para", 0xb6},    {"pi", 0x3c0},      {"plusmn", 0xb1},  {"pound", 0xa3},   {"quot", '"'},    {"raquo", 0xbb},
-    {"rarr", 0x2192},  {"rdquo", 0x201d},  {"reg", 0xae},     {"rsquo", 0x2019}, {"sect", 0xa7},   {"shy", 0xad},
-    {"sup1", 0xb9},    {"sup2", 0xb2},     {"sup3", 0xb3},    {"szlig", 0xdf},   {"thorn", 0xfe},  {"times", 0xd7},
-    {"trade", 0x2122}, {"uacute", 0xfa},   {"ucirc", 0xfb},   {"ugrave", 0xf9},  {"uml", 0xa8},    {"uuml", 0xfc},
-    {"yacute", 0xfd},  {"yen", 0xa5},      {"yuml", 0xff},
+// clang-format off
+#include "text/jinja/html_entities.inc"
+    // clang-format on
 };
+
+const Entity* find_entity(std::string_view name) {
+  const Entity* found = std::lower_bound(std::begin(kEntities), std::end(kEntities), name,
+                                         [](const Entity& item, std::string_view text) { return item.name < text; });
+  return found != std::end(kEntities) && found->name == name ? found : nullptr;
+}
+
+constexpr auto npos = std::string_view::npos;
 
 /// What browsers make of &#128; to &#159;.
 constexpr std::array<char32_t, 32> kWindows{0x20ac, 0x81,   0x201a, 0x192,  0x201e, 0x2026, 0x2020, 0x2021,
@@ -69,25 +63,36 @@ size_t numeric_entity(std::string_view text, std::string& out) {
   return at;
 }
 
+/// A named reference after '&': the whole name, or the longest start of it that is one, as old pages have it. Appends
+/// the characters and returns the bytes it took, or 0.
+size_t named_entity(std::string_view text, std::string& out) {
+  constexpr size_t kLongest = 32;  // characters after the '&', as in html.unescape
+  size_t end = 1, count = 0;
+  while (end < text.size() && count < kLongest && std::string_view("\t\n\f <&#;").find(text[end]) == npos) {
+    end += static_cast<size_t>(first_code_point(text.substr(end)).length);
+    ++count;
+  }
+  if (count == 0) return 0;
+  if (end < text.size() && text[end] == ';') ++end;
+  for (; end > 2; --end) {
+    const Entity* entity = find_entity(text.substr(1, end - 1));
+    if (entity == nullptr) continue;
+    append_code_point(out, entity->first);
+    if (entity->second != 0) append_code_point(out, entity->second);
+    return end;
+  }
+  return 0;
+}
+
 /// html.unescape
 std::string unescape(std::string_view text) {
   std::string out;
   while (!text.empty()) {
     if (text[0] == '&') {
-      if (text.size() > 1 && text[1] == '#') {
-        if (const size_t used = numeric_entity(text, out); used > 0) {
-          text.remove_prefix(used);
-          continue;
-        }
-      }
-      const size_t end = text.substr(0, 13).find(';');  // no name is longer
-      const auto entity = end > 12 ? std::end(kEntities)
-                                   : std::find_if(std::begin(kEntities), std::end(kEntities), [&](const Entity& item) {
-                                       return item.name == text.substr(1, end - 1);
-                                     });
-      if (end != std::string_view::npos && entity != std::end(kEntities)) {
-        append_code_point(out, entity->code);
-        text.remove_prefix(end + 1);
+      const bool number = text.size() > 1 && text[1] == '#';
+      const size_t used = number ? numeric_entity(text, out) : named_entity(text, out);
+      if (used > 0) {
+        text.remove_prefix(used);
         continue;
       }
     }
@@ -97,15 +102,17 @@ std::string unescape(std::string_view text) {
   return out;
 }
 
-/// Removes everything from `open` to `close`, from left to right; what is never closed stays.
-std::string remove_between(std::string_view text, std::string_view open, std::string_view close) {
+/// Without tags and comments; what is never closed stays, with all that follows.
+std::string without_tags(std::string_view text) {
   std::string out;
   while (true) {
-    const size_t start = text.find(open);
-    const size_t end = start == std::string_view::npos ? start : text.find(close, start);
-    if (end == std::string_view::npos) return out + std::string(text);
+    const size_t start = text.find('<');
+    if (start == npos) return out + std::string(text);
+    const bool comment = text.substr(start).starts_with("<!--");
+    const size_t end = comment ? text.find("-->", start + 4) : text.find('>', start);
+    if (end == npos) return out + std::string(text);
     out += text.substr(0, start);
-    text.remove_prefix(end + close.size());
+    text.remove_prefix(end + (comment ? 3 : 1));
   }
 }
 
@@ -113,7 +120,7 @@ std::string remove_between(std::string_view text, std::string_view open, std::st
 
 std::string strip_tags(Runtime& runtime, std::string_view text) {
   runtime.budget.bytes(static_cast<int64_t>(text.size()) * 8);
-  const std::string plain = remove_between(remove_between(text, "<!--", "-->"), "<", ">");
+  const std::string plain = without_tags(text);
   std::string out;
   for (const std::string_view word : split_space(plain, -1)) out += (out.empty() ? "" : " ") + std::string(word);
   return unescape(out);

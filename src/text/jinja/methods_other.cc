@@ -1,9 +1,7 @@
-#include <cmath>
-
 #include "text/jinja/attributes.h"
 #include "text/jinja/iterators.h"
 #include "text/jinja/methods.h"
-#include "text/jinja/numbers.h"
+#include "text/jinja/number_methods.h"
 #include "text/jinja/operators.h"
 #include "text/jinja/signature.h"
 #include "text/jinja/text_form.h"
@@ -88,87 +86,6 @@ const MethodEntry kListMethods[] = {
        return rt.list(self.items());
      }},
 };
-
-std::string float_hex(double value) {
-  if (!std::isfinite(value)) return float_repr(value);
-  const std::string sign = std::signbit(value) ? "-" : "";
-  if (value == 0) return sign + "0x0.0p+0";
-  int exponent = 0;
-  double fraction = std::frexp(std::fabs(value), &exponent);  // [0.5, 1)
-  --exponent;
-  if (exponent < -1022) {
-    fraction = std::ldexp(fraction, exponent + 1022);
-    exponent = -1022;
-  }
-  const auto bits = static_cast<uint64_t>(std::ldexp(fraction, 53));
-  return sign + fmt::format("0x{}.{:013x}p{}{}", bits >> 52, bits & ((uint64_t{1} << 52) - 1), exponent < 0 ? '-' : '+',
-                            std::abs(exponent));
-}
-
-Value as_integer_ratio(Runtime& runtime, const Value& self, Args& args) {
-  const Bound bound(args, "as_integer_ratio", {}, 0);
-  if (self.is_integral()) return runtime.tuple({plus(runtime, self), Value::integer(1)});
-  double value = self.real_value();
-  truncate_float(value);  // refuses NaN and infinity
-  int exponent = 0;
-  while (value != std::floor(value) && exponent < 1074) {
-    value *= 2;
-    ++exponent;
-  }
-  return runtime.tuple({make_integer(BigInt::from_double(value)),
-                        arithmetic(runtime, BinaryOp::kPow, Value::integer(2), Value::integer(exponent))});
-}
-
-const MethodEntry kNumberMethods[] = {
-    {"conjugate",
-     [](Runtime& rt, const Value& self, Args& args) {
-       const Bound bound(args, "conjugate", {}, 0);
-       return plus(rt, self);
-     }},
-    {"as_integer_ratio", as_integer_ratio},
-};
-
-const MethodEntry kIntegerMethods[] = {
-    {"bit_length",
-     [](Runtime&, const Value& self, Args& args) {
-       const Bound bound(args, "bit_length", {}, 0);
-       return Value::integer(to_bigint(self).bits());
-     }},
-    {"bit_count",
-     [](Runtime&, const Value& self, Args& args) {
-       const Bound bound(args, "bit_count", {}, 0);
-       const BigInt value = to_bigint(self);
-       const std::string digits = value.to_string(16);
-       int64_t count = 0;
-       for (const char c : digits)
-         count += c == '-' ? 0 : __builtin_popcount(static_cast<unsigned>(c <= '9' ? c - '0' : c - 'a' + 10));
-       return Value::integer(count);
-     }},
-};
-
-const MethodEntry kFloatMethods[] = {
-    {"is_integer",
-     [](Runtime&, const Value& self, Args& args) {
-       const Bound bound(args, "is_integer", {}, 0);
-       return Value::boolean(std::isfinite(self.real_value()) && self.real_value() == std::floor(self.real_value()));
-     }},
-    {"hex",
-     [](Runtime& rt, const Value& self, Args& args) {
-       const Bound bound(args, "hex", {}, 0);
-       return rt.string(float_hex(self.real_value()));
-     }},
-};
-
-Value number_attribute(Runtime& runtime, const Value& value, std::string_view name) {
-  const bool integral = value.is_integral();
-  if (name == "real" || (integral && name == "numerator")) return plus(runtime, value);
-  if (name == "imag") return integral ? Value::integer(0) : Value::real(0);
-  if (integral && name == "denominator") return Value::integer(1);
-  Value method = bound_method(runtime, value, name, kNumberMethods);
-  if (!method.is_missing()) return method;
-  return integral ? bound_method(runtime, value, name, kIntegerMethods)
-                  : bound_method(runtime, value, name, kFloatMethods);
-}
 
 }  // namespace
 

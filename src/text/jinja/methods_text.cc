@@ -342,7 +342,7 @@ Value make_translation(Runtime& runtime, const Value&, Args& args) {
 Value split_lines_method(Runtime& runtime, const Value& self, Args& args) {
   const Bound bound(args, "splitlines", {"keepends"}, 0);
   runtime.budget.bytes(static_cast<int64_t>(self.text().size()) * 4);
-  return pieces(runtime, self, split_lines(self.text(), bound.truth(0, false)));
+  return pieces(runtime, self, split_lines(self.text(), bound.integer(0, 0) != 0));
 }
 
 const MethodEntry kMethods[] = {

@@ -181,7 +181,10 @@ Value binary(Runtime& runtime, BinaryOp op, const Value& a, const Value& b) {
   if (a.is_number() && b.is_number()) return arithmetic(runtime, op, a, b);
   if (op == BinaryOp::kMod && a.is_string()) return format_percent(runtime, a, b);
   if (a.is_undefined()) fail_undefined(a);
-  if (b.is_undefined()) fail_undefined(b);
+  if (b.is_undefined()) {
+    if (op == BinaryOp::kMul && a.is_markup()) raise_type("'Undefined' object cannot be interpreted as an integer");
+    fail_undefined(b);
+  }
   if (op == BinaryOp::kAdd) {
     if (a.is_string() && b.is_string()) return join_text(runtime, a, b);
     if ((a.is(Type::kList) || a.is(Type::kTuple)) && a.type() == b.type()) return concatenate(runtime, a, b);

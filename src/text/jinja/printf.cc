@@ -59,7 +59,12 @@ class PercentFormatter {
         continue;
       }
       ++at_;
-      convert();
+      if (peek() == '%') {  // nothing may stand between the two
+        out_ += '%';
+        ++at_;
+      } else {
+        convert();
+      }
       runtime_.budget.items(4);
       runtime_.budget.check_size(static_cast<int64_t>(out_.size()));
     }
@@ -165,10 +170,6 @@ class PercentFormatter {
     if (at_ < format_.size() && (peek() == 'h' || peek() == 'l' || peek() == 'L')) ++at_;
     c.type = peek();
     ++at_;
-    if (c.type == '%') {
-      out_ += '%';
-      return;
-    }
     if (argument.is_missing()) argument = next_argument();
     runtime_.budget.check_size(std::max(c.width, c.precision));
     switch (c.type) {
@@ -206,21 +207,9 @@ class PercentFormatter {
   void text(const Conversion& c, const Value& value) {
     std::string body = c.type == 's' ? shown(value) : to_repr(runtime_, value);
     if (c.type != 's' && markup_) body = escape_html_text(body);
-    if (c.type == 'a') body = ascii(body);
+    if (c.type == 'a') body = to_ascii(body);
     if (c.precision >= 0) body.resize(byte_offset(body, c.precision));
     pad(c, "", body, false);
-  }
-
-  static std::string ascii(const std::string& text) {
-    std::string out;
-    for (const char32_t code : decode(text)) {
-      const auto value = static_cast<uint32_t>(code);
-      out += value < 0x80      ? std::string(1, static_cast<char>(value))
-             : value < 0x100   ? fmt::format("\\x{:02x}", value)
-             : value < 0x10000 ? fmt::format("\\u{:04x}", value)
-                               : fmt::format("\\U{:08x}", value);
-    }
-    return out;
   }
 
   void character(const Conversion& c, const Value& value) {
@@ -298,6 +287,18 @@ class PercentFormatter {
 };
 
 }  // namespace
+
+std::string to_ascii(std::string_view text) {
+  std::string out;
+  for (const char32_t code : decode(text)) {
+    const auto value = static_cast<uint32_t>(code);
+    out += value < 0x80      ? std::string(1, static_cast<char>(value))
+           : value < 0x100   ? fmt::format("\\x{:02x}", value)
+           : value < 0x10000 ? fmt::format("\\u{:04x}", value)
+                             : fmt::format("\\U{:08x}", value);
+  }
+  return out;
+}
 
 Value format_percent(Runtime& runtime, const Value& text, const Value& values) {
   runtime.budget.bytes(static_cast<int64_t>(text.text().size()) * 4);

@@ -19,4 +19,7 @@ struct NumberStyle {
 /// Digits of a double without sign.
 std::string format_double(double value, const NumberStyle& style);
 
+/// Escapes for what is not ASCII, as in Python's ascii().
+std::string to_ascii(std::string_view text);
+
 }  // namespace duet::jinja

@@ -63,6 +63,7 @@ void Resolver::run() {
   program_.function.scope = symbols.scope();
   statements(program_.body, {.symbols = &symbols, .function = &function, .toplevel = true});
   for (const Stmt* block : program_.blocks) block_function(const_cast<Stmt&>(*block));
+  if (!refused_.empty()) raise_type("{}", refused_);
 }
 
 void Resolver::collect_blocks(const Body& body) {
@@ -170,8 +171,8 @@ void Resolver::statement(Stmt& statement, const Frame& frame) {
     case StmtKind::kBreak:
     case StmtKind::kContinue:
       if (frame.loops == 0) {
-        raise_type("line {}: '{}' outside loop", statement.line,
-                   statement.kind == StmtKind::kBreak ? "break" : "continue");
+        refuse(fmt::format("line {}: '{}' outside loop", statement.line,
+                           statement.kind == StmtKind::kBreak ? "break" : "continue"));
       }
       break;
   }
@@ -246,7 +247,7 @@ void Resolver::macro_body(Stmt& statement, const Frame& frame) {
   for (const std::string& name : statement.parameters) {
     for (const auto& other : info.parameters) {
       if (other.first == name)
-        raise_type("line {}: duplicate argument '{}' in function definition", statement.line, name);
+        refuse(fmt::format("line {}: duplicate argument '{}' in function definition", statement.line, name));
     }
     info.parameters.emplace_back(name, symbols.find(name, function)->slot);
   }
@@ -307,7 +308,19 @@ bool Resolver::fold(const Expr& expr, bool& truth) {
     const Expr* chosen = truth ? expr.b.get() : expr.c.get();
     return chosen != nullptr && fold(*chosen, truth);
   }
-  return !expr.unknown_below && constant_truth(expr, truth);
+  return !expr.unknown_below && constant_truth(budget_, expr, truth);
+}
+
+/// Where it shows in the result that Jinja folds constants when it compiles (not inside an autoescape block whose flag
+/// is a variable).
+void Resolver::folding_traits(Expr& expr) {
+  const bool dynamic = expr.escape == Escape::kDynamic;
+  if (expr.kind == ExprKind::kConcat && expr.escape != Escape::kOff) {
+    if (dynamic || is_folded(budget_, expr)) expr.escape = Escape::kOff;  // joined as plain text, marked parts or not
+  }
+  if (expr.kind == ExprKind::kBinary && expr.binary == BinaryOp::kPow && !dynamic) {
+    expr.negated_power = is_folded_negative(budget_, *expr.a) && !is_folded(budget_, expr);
+  }
 }
 
 void Resolver::expression(Expr* expr, const Frame& frame) {
@@ -338,11 +351,12 @@ void Resolver::expression(Expr* expr, const Frame& frame) {
   expression(expr->b.get(), soft);
   expression(expr->c.get(), soft);
   for (ExprPtr& item : expr->items) expression(item.get(), soft);
+  folding_traits(*expr);
   if (expr->arguments == nullptr) return;
   for (ExprPtr& item : expr->arguments->positional) expression(item.get(), soft);
   std::set<std::string_view> names;
   for (auto& [name, value] : expr->arguments->keyword) {
-    if (!names.insert(name).second) raise_type("line {}: keyword argument repeated: {}", expr->line, name);
+    if (!names.insert(name).second) refuse(fmt::format("line {}: keyword argument repeated: {}", expr->line, name));
     expression(value.get(), soft);
   }
   expression(expr->arguments->more_positional.get(), soft);

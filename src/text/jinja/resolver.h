@@ -38,12 +38,18 @@ class Resolver {
   void target(Expr& target, const Frame& frame);
   void expression(Expr* expr, const Frame& frame);
   /// Whether an expression is constant, given that what its conditions skip (an unknown filter, say) does not count.
+  void folding_traits(Expr& expr);
+  /// Remembers what Python's compiler would refuse: Jinja finds its own faults, wherever they are, before that.
+  void refuse(std::string message) {
+    if (refused_.empty()) refused_ = std::move(message);
+  }
   bool fold(const Expr& expr, bool& truth);
   VariableRef reference(const std::string& name, const Frame& frame) const;
   static Frame inner(const Frame& frame, Symbols& symbols);
 
   Program& program_;
   Budget& budget_;
+  std::string refused_;
   std::vector<std::unique_ptr<Symbols>> symbols_;
   std::vector<std::unique_ptr<FunctionSlots>> functions_;
   Symbols& new_symbols(Symbols* parent, FunctionSlots* function);

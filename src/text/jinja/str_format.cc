@@ -284,7 +284,8 @@ class Formatter {
     if (conversion == 's') {
       value = runtime_.string(to_text(runtime_, value));
     } else if (conversion == 'r' || conversion == 'a') {
-      value = runtime_.string(to_repr(runtime_, value));
+      const std::string repr = to_repr(runtime_, value);
+      value = runtime_.string(conversion == 'a' ? to_ascii(repr) : repr);
     } else if (conversion != 0) {
       raise_type("Unknown conversion specifier {}", conversion);
     }
@@ -302,12 +303,15 @@ class Formatter {
     std::string first(name.substr(0, end));
     Value value;
     const bool digits = !first.empty() && first.find_first_not_of("0123456789") == std::string::npos;
-    if (first.empty()) {
+    if (name.empty()) {
       if (automatic_ < 0) raise_type("cannot switch from manual field specification to automatic field numbering");
       value = positional_at(automatic_++);
     } else if (digits) {
-      if (automatic_ > 0) raise_type("cannot switch from automatic field numbering to manual field specification");
-      automatic_ = -1;
+      // string.Formatter looks at the whole name: {0.x} and {0[x]} go with automatic numbers.
+      if (first.size() == name.size()) {
+        if (automatic_ > 0) raise_type("cannot switch from automatic field numbering to manual field specification");
+        automatic_ = -1;
+      }
       if (first.size() > 9) raise_type("Too many decimal digits in format string");
       value = positional_at(std::atoll(first.c_str()));
     } else {

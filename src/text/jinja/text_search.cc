@@ -59,7 +59,7 @@ std::vector<std::string_view> split_space(std::string_view text, int64_t limit) 
   text = strip_start(text);
   while (!text.empty()) {
     if (limit >= 0 && static_cast<int64_t>(out.size()) == limit) {
-      out.push_back(strip_end(text));
+      out.push_back(text);  // with the space at its end, as Python has it
       break;
     }
     const std::string_view rest = strip_start_if(text, is_not_space);
@@ -74,7 +74,7 @@ std::vector<std::string_view> rsplit_space(std::string_view text, int64_t limit)
   text = strip_end(text);
   while (!text.empty()) {
     if (limit >= 0 && static_cast<int64_t>(out.size()) == limit) {
-      out.push_back(strip_start(text));
+      out.push_back(text);
       break;
     }
     const std::string_view rest = strip_end_if(text, is_not_space);

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 
+#include "text/jinja/attributes.h"
+#include "text/jinja/operators.h"
 #include "text/jinja/text_form.h"
 #include "text/jinja/text_search.h"
 #include "text/jinja/unicode.h"
@@ -117,7 +119,15 @@ bool is_mail_address(std::string_view text) {
 
 constexpr std::array<std::string_view, 6> kTails{"&gt;", ")", ">", ".", ",", "\n"};
 
-std::string link_word(std::string_view word, const UrlizeOptions& options) {
+/// What is shown of a link.
+std::string shortened(Runtime& runtime, const std::string& text, const Value& limit) {
+  if (limit.is_missing()) return text;
+  const Value whole = runtime.string(text);
+  if (!compare(runtime, CompareOp::kGt, Value::integer(whole.as<String>().length), limit)) return text;
+  return get_slice(runtime, whole, {}, limit, {}).text() + "...";
+}
+
+std::string link_word(Runtime& runtime, std::string_view word, const UrlizeOptions& options) {
   std::string_view middle_view = word;
   for (bool more = true; more;) {
     more = false;
@@ -153,18 +163,10 @@ std::string link_word(std::string_view word, const UrlizeOptions& options) {
   }
   const std::string attributes = (options.rel.empty() ? "" : " rel=\"" + escape_html_text(options.rel) + "\"") +
                                  (options.target.empty() ? "" : " target=\"" + escape_html_text(options.target) + "\"");
-  const auto shown = [&] {
-    const std::u32string codes = decode(middle);
-    if (!options.trim_limit || static_cast<int64_t>(codes.size()) <= *options.trim_limit) return middle;
-    const int64_t end = *options.trim_limit < 0
-                            ? std::max<int64_t>(0, static_cast<int64_t>(codes.size()) + *options.trim_limit)
-                            : *options.trim_limit;
-    return encode(std::u32string_view(codes).substr(0, static_cast<size_t>(end))) + "...";
-  };
   if (is_web_address(middle)) {
     const bool absolute = middle.starts_with("https://") || middle.starts_with("http://");
-    middle =
-        "<a href=\"" + std::string(absolute ? "" : "https://") + middle + "\"" + attributes + ">" + shown() + "</a>";
+    middle = "<a href=\"" + std::string(absolute ? "" : "https://") + middle + "\"" + attributes + ">" +
+             shortened(runtime, middle, options.trim_limit) + "</a>";
   } else if (middle.starts_with("mailto:") && is_mail_address(std::string_view(middle).substr(7))) {
     middle = "<a href=\"" + middle + "\">" + middle.substr(7) + "</a>";
   } else if (middle.find('@') != std::string::npos && !middle.starts_with("www.") && !middle.starts_with('@') &&
@@ -203,7 +205,7 @@ std::string urlize(Runtime& runtime, std::string_view escaped, const UrlizeOptio
       if (has(point.code, kSpace)) break;
       end += static_cast<size_t>(point.length);
     }
-    if (end > 0) out += link_word(after_space.substr(0, end), options);
+    if (end > 0) out += link_word(runtime, after_space.substr(0, end), options);
     runtime.budget.check_size(static_cast<int64_t>(out.size()));
     escaped = after_space.substr(end);
   }

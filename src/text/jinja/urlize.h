@@ -1,6 +1,5 @@
 #pragma once
 
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,7 +9,7 @@
 namespace duet::jinja {
 
 struct UrlizeOptions {
-  std::optional<int64_t> trim_limit;  // characters of a link that are shown
+  Value trim_limit;  // characters of a link that are shown; missing: all
   std::string rel;
   std::string target;
   std::vector<std::string> extra_schemes;
