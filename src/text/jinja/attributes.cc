@@ -256,6 +256,7 @@ Value slice_text(Runtime& runtime, const String& text, int64_t start, int64_t co
   } else if (text.ascii()) {
     for (int64_t i = 0; i < count; ++i) out += text.text[static_cast<size_t>(start + i * step)];
   } else {
+    runtime.budget.bytes(static_cast<int64_t>(text.text.size()) * 4);
     const std::u32string codes = decode(text.text);
     for (int64_t i = 0; i < count; ++i) append_code_point(out, codes[static_cast<size_t>(start + i * step)]);
   }

@@ -24,11 +24,31 @@ void BigInt::trim() {
 std::optional<BigInt> BigInt::parse(std::string_view digits, int base) {
   if (digits.empty()) return std::nullopt;
   BigInt out;
+  const auto value_of = [](char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'z') return c - 'a' + 10;
+    return c >= 'A' && c <= 'Z' ? c - 'A' + 10 : 99;
+  };
+  if (std::has_single_bit(static_cast<unsigned>(base))) {  // digits are groups of bits
+    const int width = std::countr_zero(static_cast<unsigned>(base));
+    uint64_t bits = 0;
+    int count = 0;
+    for (size_t i = digits.size(); i-- > 0;) {
+      const int digit = value_of(digits[i]);
+      if (digit >= base) return std::nullopt;
+      bits |= static_cast<uint64_t>(digit) << count;
+      count += width;
+      if (count < 32) continue;
+      out.limbs_.push_back(static_cast<uint32_t>(bits));
+      bits >>= 32;
+      count -= 32;
+    }
+    out.limbs_.push_back(static_cast<uint32_t>(bits));
+    out.trim();
+    return out;
+  }
   for (const char c : digits) {
-    int digit = 99;
-    if (c >= '0' && c <= '9') digit = c - '0';
-    if (c >= 'a' && c <= 'z') digit = c - 'a' + 10;
-    if (c >= 'A' && c <= 'Z') digit = c - 'A' + 10;
+    const int digit = value_of(c);
     if (digit >= base) return std::nullopt;
     uint64_t carry = static_cast<uint64_t>(digit);
     for (uint32_t& limb : out.limbs_) {
@@ -118,18 +138,36 @@ uint32_t BigInt::divide_small(Limbs& limbs, uint32_t divisor) {
 
 std::string BigInt::to_string(int base) const {
   if (limbs_.empty()) return "0";
+  constexpr std::string_view kDigits = "0123456789abcdefghijklmnopqrstuvwxyz";
+  std::string out;
+  if (std::has_single_bit(static_cast<unsigned>(base))) {  // digits are groups of bits
+    const int width = std::countr_zero(static_cast<unsigned>(base));
+    uint64_t part = 0;
+    int count = 0;
+    for (const uint32_t limb : limbs_) {
+      part |= static_cast<uint64_t>(limb) << count;
+      for (count += 32; count >= width; count -= width) {
+        out += kDigits[part & static_cast<uint64_t>(base - 1)];
+        part >>= width;
+      }
+    }
+    if (count > 0) out += kDigits[part];
+    while (out.ends_with('0')) out.pop_back();
+    if (negative_) out += '-';
+    std::reverse(out.begin(), out.end());
+    return out;
+  }
   uint32_t chunk = static_cast<uint32_t>(base);
   int digits_per_chunk = 1;
   while (static_cast<uint64_t>(chunk) * static_cast<uint64_t>(base) <= 0xffffffffu) {
     chunk *= static_cast<uint32_t>(base);
     ++digits_per_chunk;
   }
-  std::string out;
   Limbs rest = limbs_;
   while (!rest.empty()) {
     uint32_t part = divide_small(rest, chunk);
     for (int i = 0; i < digits_per_chunk && (!rest.empty() || part != 0); ++i) {
-      out += "0123456789abcdefghijklmnopqrstuvwxyz"[part % static_cast<uint32_t>(base)];
+      out += kDigits[part % static_cast<uint32_t>(base)];
       part /= static_cast<uint32_t>(base);
     }
   }

@@ -42,8 +42,9 @@ Value to_int(Runtime& runtime, const Value& value, const Value& base) {
   return {};
 }
 
-std::optional<double> to_float(const Value& value) {
+std::optional<double> to_float(Runtime& runtime, const Value& value) {
   if (value.is_undefined()) fail_undefined(value);
+  if (value.is_string()) runtime.budget.bytes(static_cast<int64_t>(value.text().size()) * 16);
   if (value.is_string()) return parse_float(value.text());
   if (value.is(Type::kBytes)) return parse_float(value.as<Bytes>().bytes);
   if (value.is_number()) return float_of(value);
@@ -56,7 +57,7 @@ Value filter_int(Runtime& runtime, Args& args) {
   Value direct = to_int(runtime, bound[0], bound.get(2, Value::integer(10)));
   if (!direct.is_missing()) return direct;
   try {
-    const std::optional<double> number = to_float(bound[0]);
+    const std::optional<double> number = to_float(runtime, bound[0]);
     if (!number || !std::isfinite(*number)) return absent;
     return truncate_float(*number);
   } catch (const TemplateError& error) {
@@ -67,8 +68,7 @@ Value filter_int(Runtime& runtime, Args& args) {
 
 Value filter_float(Runtime& runtime, Args& args) {
   const Bound bound(args, "float", {"value", "default"}, 1);
-  static_cast<void>(runtime);
-  const std::optional<double> number = to_float(bound[0]);
+  const std::optional<double> number = to_float(runtime, bound[0]);
   return number ? Value::real(*number) : bound.get(1, Value::real(0));
 }
 
@@ -119,7 +119,7 @@ Value filter_round(Runtime& runtime, Args& args) {
 
 Value filter_filesizeformat(Runtime& runtime, Args& args) {
   const Bound bound(args, "filesizeformat", {"value", "binary"}, 1);
-  const std::optional<double> number = to_float(bound[0]);
+  const std::optional<double> number = to_float(runtime, bound[0]);
   if (!number) {
     if (bound[0].is_string()) raise_type("could not convert string to float: {}", string_repr(bound[0].text()));
     raise_type("float() argument must be a string or a real number, not '{}'", type_name(bound[0]));

@@ -70,6 +70,7 @@ Value filter_trim(Runtime& runtime, Args& args) {
   if (!bound.has_value(1)) return like(runtime, text, std::string(strip_end(strip_start(text.text()))));
   if (!bound[1].is_string()) raise_type("strip arg must be None or str");
   const std::u32string set = decode(bound[1].text());
+  runtime.budget.bytes(static_cast<int64_t>(set.size()) * 64);
   return like(runtime, text, std::string(strip_end(strip_start(text.text(), set), set)));
 }
 

@@ -143,6 +143,7 @@ TEST(JinjaArguments, AreCheckedAsPythonDoes) {
   EXPECT_EQ(outcome("{{ [1]|tojson(separators=(1, 2)) }}"), "type");
   EXPECT_EQ(outcome("{{ []|tojson(indent=0, separators=(1, 2)) }}"), "'[]'");
   EXPECT_EQ(outcome("{{ 'abc'|truncate(1.5, leeway=9.5, end='') }}"), "'abc'");
+  EXPECT_EQ(outcome("{{ '\x7f'|tojson(true) }}{{ '\x7f'|tojson }}"), "'\"\\u007f\"\"\x7f\"'");
   EXPECT_EQ(outcome("{{ 'plain'|urlize(nothing) }}"), "'plain'");
   EXPECT_EQ(outcome("{{ [1]|batch(1.5, 0)|list }}"), "type");
   EXPECT_EQ(outcome("{{ 5|batch(2)|reverse }}"), "runtime");

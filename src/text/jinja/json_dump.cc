@@ -27,13 +27,14 @@ class JsonDumper {
       raise_limit("cannot fit 'int' into an index-sized integer");
     if (unit.is_string()) indent_ = unit.text();
     if (unit.is_small_integer()) indent_ = repeat_text(runtime_, " ", unit.integer_value());
-    item_separator_ = runtime_.string(",");
+    if (!separators_given_) item_separator_ = runtime_.string(",");
     pretty_ = true;
   }
   /// Only a container that is spread over lines looks at them when it uses them; else they must be texts beforehand.
   void set_separators(const Value& pair) {
     const std::vector<Value> parts = collect(runtime_, pair);
     if (parts.size() != 2) raise_type("separators: 2 values are wanted, not {}", parts.size());
+    separators_given_ = true;
     item_separator_ = parts[0];
     key_separator_ = parts[1];
   }
@@ -115,11 +116,7 @@ class JsonDumper {
           break;
         default:
           if (code < 0x20 || (ensure_ascii_ && code > 0x7e && code < 0x10000)) {
-            if (code == 0x7f) {
-              out_ += '\x7f';
-            } else {
-              out_ += fmt::format("\\u{:04x}", code);
-            }
+            out_ += fmt::format("\\u{:04x}", code);
           } else if (ensure_ascii_ && code >= 0x10000) {
             out_ += fmt::format("\\u{:04x}\\u{:04x}", 0xd800 + ((code - 0x10000) >> 10),
                                 0xdc00 + ((code - 0x10000) & 0x3ff));
@@ -223,7 +220,7 @@ class JsonDumper {
 
   Runtime& runtime_;
   bool ensure_ascii_, sort_keys_;
-  bool pretty_ = false;
+  bool pretty_ = false, separators_given_ = false;
   std::string indent_;
   Value item_separator_ = runtime_.string(", "), key_separator_ = runtime_.string(": ");
   std::string out_;
@@ -235,8 +232,8 @@ Value filter_tojson(Runtime& runtime, Args& args) {
   const Bound bound(args, "tojson", {"x", "ensure_ascii", "indent", "separators", "sort_keys"}, 1);
   JsonDumper dumper(runtime, bound.truth(1, false), bound.truth(4, false));
   const bool text = bound[0].is_string();  // looks at neither indent nor separators
-  if (bound.has_value(2) && !text) dumper.set_indent(bound[2]);
   if (bound.has_value(3)) dumper.set_separators(bound[3]);
+  if (bound.has_value(2) && !text) dumper.set_indent(bound[2]);
   if (!text) dumper.check_separators();
   return runtime.string(dumper.dump(bound[0]));
 }

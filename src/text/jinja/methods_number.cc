@@ -38,6 +38,7 @@ Value as_integer_ratio(Runtime& runtime, const Value& self, Args& args) {
   double value = self.real_value();
   truncate_float(value);  // refuses NaN and infinity
   int exponent = 0;
+  runtime.budget.items(200);
   while (value != std::floor(value) && exponent < 1074) {
     value *= 2;
     ++exponent;
@@ -166,9 +167,10 @@ const MethodEntry kIntegerMethods[] = {
        return Value::integer(to_bigint(self).bits());
      }},
     {"bit_count",
-     [](Runtime&, const Value& self, Args& args) {
+     [](Runtime& rt, const Value& self, Args& args) {
        const Bound bound(args, "bit_count", {}, 0);
        const BigInt value = to_bigint(self);
+       rt.budget.bytes(value.bits() * 4);
        const std::string digits = value.to_string(16);
        int64_t count = 0;
        for (const char c : digits)

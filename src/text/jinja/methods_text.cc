@@ -45,6 +45,7 @@ Value strip(Runtime& runtime, const Value& self, Args& args) {
   std::string_view text = self.text();
   if (bound.has_value(0)) {
     const std::u32string set = decode(bound.text(0).text());
+    runtime.budget.bytes(static_cast<int64_t>(set.size()) * 64);
     if (kStart) text = strip_start(text, set);
     if (kEnd) text = strip_end(text, set);
   } else {
@@ -111,7 +112,7 @@ int64_t find_part(Runtime& runtime, const Value& self, Args& args) {
   int64_t start = 0;
   runtime.budget.bytes(static_cast<int64_t>(self.text().size()));
   if (!part_of(self.as<String>(), bound, 1, text, start)) return -1;
-  const size_t at = kLast ? text.rfind(part) : text.find(part);
+  const size_t at = kLast ? find_last(text, part) : find_first(text, part);
   if (at == std::string_view::npos) return -1;
   return start + count(text.substr(0, at), "") - 1;
 }
@@ -172,20 +173,23 @@ Value is_ascii(Runtime&, const Value& self, Args& args) {
   return Value::boolean(self.as<String>().ascii());
 }
 
-Value is_printable(Runtime&, const Value& self, Args& args) {
+Value is_printable(Runtime& runtime, const Value& self, Args& args) {
   const Bound bound(args, "isprintable", {}, 0);
+  runtime.budget.bytes(static_cast<int64_t>(self.text().size()) * 4);
   const std::u32string codes = decode(self.text());
   return Value::boolean(std::all_of(codes.begin(), codes.end(), [](char32_t code) { return has(code, kPrintable); }));
 }
 
 template <uint16_t kWanted, uint16_t kOther>
-Value is_case(Runtime&, const Value& self, Args& args) {
+Value is_case(Runtime& runtime, const Value& self, Args& args) {
   const Bound bound(args, "method", {}, 0);
+  runtime.budget.bytes(static_cast<int64_t>(self.text().size()) * 4);
   return Value::boolean(has_case(self.text(), kWanted, kOther));
 }
 
-Value is_title(Runtime&, const Value& self, Args& args) {
+Value is_title(Runtime& runtime, const Value& self, Args& args) {
   const Bound bound(args, "istitle", {}, 0);
+  runtime.budget.bytes(static_cast<int64_t>(self.text().size()) * 4);
   bool cased = false, previous = false;
   for (const char32_t code : decode(self.text())) {
     if (has(code, kUpper | kTitle)) {
@@ -201,8 +205,9 @@ Value is_title(Runtime&, const Value& self, Args& args) {
   return Value::boolean(cased);
 }
 
-Value is_identifier_method(Runtime&, const Value& self, Args& args) {
+Value is_identifier_method(Runtime& runtime, const Value& self, Args& args) {
   const Bound bound(args, "isidentifier", {}, 0);
+  runtime.budget.bytes(static_cast<int64_t>(self.text().size()) * 4);
   return Value::boolean(is_identifier(self.text()));
 }
 
@@ -236,7 +241,8 @@ Value partition(Runtime& runtime, const Value& self, Args& args) {
   const std::string& separator = bound.text(0).text();
   if (separator.empty()) raise_type("empty separator");
   const std::string_view text = self.text();
-  const size_t at = kLast ? text.rfind(separator) : text.find(separator);
+  runtime.budget.bytes(static_cast<int64_t>(text.size()));
+  const size_t at = kLast ? find_last(text, separator) : find_first(text, separator);
   std::string_view parts[3] = {text, "", ""};
   if (at != std::string_view::npos) {
     parts[0] = text.substr(0, at);
@@ -261,6 +267,7 @@ Value remove_affix(Runtime& runtime, const Value& self, Args& args) {
 
 Value expand_tabs(Runtime& runtime, const Value& self, Args& args) {
   const Bound bound(args, "expandtabs", {"tabsize"}, 0);
+  runtime.budget.bytes(static_cast<int64_t>(self.text().size()) * 4);
   const int64_t size = bound.integer(0, 8);
   std::string out;
   int64_t column = 0;

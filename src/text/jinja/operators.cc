@@ -6,6 +6,7 @@
 #include "text/jinja/numbers.h"
 #include "text/jinja/printf.h"
 #include "text/jinja/text_form.h"
+#include "text/jinja/text_search.h"
 
 namespace duet::jinja {
 namespace {
@@ -205,7 +206,7 @@ bool contains(Runtime& runtime, const Value& container, const Value& item) {
     case Type::kString:
       if (!item.is_string()) raise_type("'in <string>' requires string as left operand, not {}", type_name(item));
       runtime.budget.bytes(static_cast<int64_t>(container.text().size()));
-      return container.text().find(item.text()) != std::string::npos;
+      return find_first(container.text(), item.text()) != std::string::npos;
     case Type::kList:
     case Type::kTuple:
       runtime.budget.items(static_cast<int64_t>(container.items().size()));
@@ -240,7 +241,8 @@ bool contains(Runtime& runtime, const Value& container, const Value& item) {
     case Type::kBytes: {
       const std::string& bytes = container.as<Bytes>().bytes;
       runtime.budget.bytes(static_cast<int64_t>(bytes.size()));
-      if (item.is(Type::kBytes)) return bytes.find(item.as<Bytes>().bytes) != std::string::npos;
+      runtime.budget.bytes(static_cast<int64_t>(bytes.size()));
+      if (item.is(Type::kBytes)) return find_first(bytes, item.as<Bytes>().bytes) != std::string::npos;
       const int64_t byte = index_value(item, "bytes");
       if (byte < 0 || byte > 255) raise_type("byte must be in range(0, 256)");
       return bytes.find(static_cast<char>(byte)) != std::string::npos;

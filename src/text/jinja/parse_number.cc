@@ -41,6 +41,7 @@ bool is_alphanumeric(char c) { return is_decimal(c) || (c >= 'a' && c <= 'z') ||
 
 std::optional<BigInt> parse_int(Runtime& runtime, std::string_view text, int64_t base) {
   if (base != 0 && (base < 2 || base > 36)) return std::nullopt;
+  runtime.budget.bytes(static_cast<int64_t>(text.size()) * 4);
   std::string digits = ascii_number(text);
   if (digits.empty()) return std::nullopt;
   const bool negative = digits[0] == '-';

@@ -240,6 +240,7 @@ class PercentFormatter {
     }
     if (decimal) integer_text(value);  // checks the number of digits
     const BigInt whole = to_bigint(value);
+    runtime_.budget.bytes(whole.bits());
     const int base = decimal ? 10 : c.type == 'o' ? 8 : 16;
     std::string digits = (whole.negative() ? -whole : whole).to_string(base);
     if (c.type == 'X') digits = to_upper(digits);

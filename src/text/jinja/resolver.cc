@@ -244,11 +244,10 @@ void Resolver::macro_body(Stmt& statement, const Frame& frame) {
   if (special.contains("kwargs") && !is_parameter("kwargs")) info.kwargs_slot = symbols.declare_parameter("kwargs");
   if (special.contains("varargs") && !is_parameter("varargs")) info.varargs_slot = symbols.declare_parameter("varargs");
   symbols.analyze(statement);
+  std::set<std::string_view> names;
   for (const std::string& name : statement.parameters) {
-    for (const auto& other : info.parameters) {
-      if (other.first == name)
-        refuse(fmt::format("line {}: duplicate argument '{}' in function definition", statement.line, name));
-    }
+    if (!names.insert(name).second)
+      refuse(fmt::format("line {}: duplicate argument '{}' in function definition", statement.line, name));
     info.parameters.emplace_back(name, symbols.find(name, function)->slot);
   }
   info.scope = symbols.scope();

@@ -208,6 +208,7 @@ std::string format_integer(Runtime& runtime, const Value& value, const Spec& spe
   if (spec.grouping == ',' && type != 'd') raise_type("Cannot specify ',' with '{}'.", static_cast<char>(type));
   const int base = type == 'b' ? 2 : type == 'o' ? 8 : type == 'x' || type == 'X' ? 16 : 10;
   if (base == 10) integer_text(value);  // checks the number of digits
+  runtime.budget.bytes(whole.bits() * 2);
   std::string digits = (whole.negative() ? -whole : whole).to_string(base);
   std::string prefix = sign_text(spec, whole.negative());
   if (spec.alternate && base != 10) prefix += std::string("0") + static_cast<char>(type);

@@ -65,7 +65,9 @@ bool is_sequence(const Value& v) {
 template <uint16_t kWanted, uint16_t kOther>
 Value test_case(Runtime& runtime, Args& args) {
   const Bound bound(args, "test", {"value"}, 1);
-  return Value::boolean(has_case(to_text(runtime, bound[0]), kWanted, kOther));
+  const std::string text = to_text(runtime, bound[0]);
+  runtime.budget.bytes(static_cast<int64_t>(text.size()) * 4);
+  return Value::boolean(has_case(text, kWanted, kOther));
 }
 
 template <const Builtin* (*kFind)(std::string_view)>

@@ -1,6 +1,7 @@
 #include "text/jinja/text_search.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "text/jinja/unicode.h"
 
@@ -35,6 +36,17 @@ std::string_view strip_end_if(std::string_view text, Predicate strip) {
   return text;
 }
 
+constexpr size_t kShort = 16;  // bytes of a part that may be searched for naively
+
+class CodePointSet {
+ public:
+  explicit CodePointSet(std::u32string_view codes) : sorted_(codes) { std::sort(sorted_.begin(), sorted_.end()); }
+  bool contains(char32_t code) const { return std::binary_search(sorted_.begin(), sorted_.end(), code); }
+
+ private:
+  std::u32string sorted_;
+};
+
 bool is_space(char32_t code) { return has(code, kSpace); }
 bool is_not_space(char32_t code) { return !has(code, kSpace); }
 
@@ -48,10 +60,36 @@ bool is_line_break(char32_t code) {
 std::string_view strip_start(std::string_view text) { return strip_start_if(text, is_space); }
 std::string_view strip_end(std::string_view text) { return strip_end_if(text, is_space); }
 std::string_view strip_start(std::string_view text, std::u32string_view set) {
-  return strip_start_if(text, [&](char32_t code) { return set.find(code) != std::u32string_view::npos; });
+  const CodePointSet codes(set);
+  return strip_start_if(text, [&](char32_t code) { return codes.contains(code); });
 }
 std::string_view strip_end(std::string_view text, std::u32string_view set) {
-  return strip_end_if(text, [&](char32_t code) { return set.find(code) != std::u32string_view::npos; });
+  const CodePointSet codes(set);
+  return strip_end_if(text, [&](char32_t code) { return codes.contains(code); });
+}
+
+size_t find_first(std::string_view text, std::string_view part) {
+  if (part.size() < kShort) return text.find(part);
+  const void* found = memmem(text.data(), text.size(), part.data(), part.size());  // two-way: linear
+  return found == nullptr ? npos : static_cast<size_t>(static_cast<const char*>(found) - text.data());
+}
+
+size_t find_last(std::string_view text, std::string_view part) {
+  if (part.size() < kShort || part.size() > text.size()) return text.rfind(part);
+  // Knuth, Morris and Pratt, from the end to the start.
+  const auto backward = [](std::string_view of, size_t i) { return of[of.size() - 1 - i]; };
+  std::vector<size_t> border(part.size() + 1, 0);
+  for (size_t i = 1, length = 0; i < part.size(); ++i) {
+    while (length > 0 && backward(part, i) != backward(part, length)) length = border[length];
+    if (backward(part, i) == backward(part, length)) ++length;
+    border[i + 1] = length;
+  }
+  for (size_t i = 0, length = 0; i < text.size(); ++i) {
+    while (length > 0 && backward(text, i) != backward(part, length)) length = border[length];
+    if (backward(text, i) == backward(part, length)) ++length;
+    if (length == part.size()) return text.size() - 1 - i;
+  }
+  return npos;
 }
 
 std::vector<std::string_view> split_space(std::string_view text, int64_t limit) {
@@ -88,7 +126,7 @@ std::vector<std::string_view> rsplit_space(std::string_view text, int64_t limit)
 std::vector<std::string_view> split(std::string_view text, std::string_view separator, int64_t limit) {
   std::vector<std::string_view> out;
   while (limit < 0 || static_cast<int64_t>(out.size()) < limit) {
-    const size_t at = text.find(separator);
+    const size_t at = find_first(text, separator);
     if (at == npos) break;
     out.push_back(text.substr(0, at));
     text.remove_prefix(at + separator.size());
@@ -100,7 +138,7 @@ std::vector<std::string_view> split(std::string_view text, std::string_view sepa
 std::vector<std::string_view> rsplit(std::string_view text, std::string_view separator, int64_t limit) {
   std::vector<std::string_view> out;
   while (limit < 0 || static_cast<int64_t>(out.size()) < limit) {
-    const size_t at = text.rfind(separator);
+    const size_t at = find_last(text, separator);
     if (at == npos) break;
     out.push_back(text.substr(at + separator.size()));
     text = text.substr(0, at);
@@ -133,7 +171,10 @@ int64_t count(std::string_view text, std::string_view part) {
     for (const char c : text) total += (static_cast<unsigned char>(c) & 0xc0) != 0x80 ? 1 : 0;
     return total + 1;
   }
-  for (size_t at = text.find(part); at != npos; at = text.find(part, at + part.size())) ++total;
+  for (size_t at = find_first(text, part); at != npos; at = find_first(text, part)) {
+    text.remove_prefix(at + part.size());
+    ++total;
+  }
   return total;
 }
 
@@ -152,7 +193,7 @@ std::string replace(std::string_view text, std::string_view from, std::string_vi
     return out + std::string(text);
   }
   while (limit < 0 || done < limit) {
-    const size_t at = text.find(from);
+    const size_t at = find_first(text, from);
     if (at == npos) break;
     out += text.substr(0, at);
     out += to;

@@ -17,6 +17,10 @@ std::string_view strip_end(std::string_view text);
 std::string_view strip_start(std::string_view text, std::u32string_view set);
 std::string_view strip_end(std::string_view text, std::u32string_view set);
 
+/// Position in bytes of the first or the last occurrence, or npos. Linear in both texts, whatever they hold.
+size_t find_first(std::string_view text, std::string_view part);
+size_t find_last(std::string_view text, std::string_view part);
+
 /// str.split(None, limit) and str.split(separator, limit); limit < 0: no limit. separator must not be empty.
 std::vector<std::string_view> split_space(std::string_view text, int64_t limit);
 std::vector<std::string_view> split(std::string_view text, std::string_view separator, int64_t limit);

@@ -127,7 +127,9 @@ std::string shortened(Runtime& runtime, const std::string& text, const Value& li
   return get_slice(runtime, whole, {}, limit, {}).text() + "...";
 }
 
-std::string link_word(Runtime& runtime, std::string_view word, const UrlizeOptions& options) {
+/// `attributes`: rel and target as they stand in the tag.
+std::string link_word(Runtime& runtime, std::string_view word, const UrlizeOptions& options,
+                      const std::string& attributes) {
   std::string_view middle_view = word;
   for (bool more = true; more;) {
     more = false;
@@ -161,8 +163,6 @@ std::string link_word(Runtime& runtime, std::string_view word, const UrlizeOptio
     middle += tail.substr(0, taken);
     tail.erase(0, taken);
   }
-  const std::string attributes = (options.rel.empty() ? "" : " rel=\"" + escape_html_text(options.rel) + "\"") +
-                                 (options.target.empty() ? "" : " target=\"" + escape_html_text(options.target) + "\"");
   if (is_web_address(middle)) {
     const bool absolute = middle.starts_with("https://") || middle.starts_with("http://");
     middle = "<a href=\"" + std::string(absolute ? "" : "https://") + middle + "\"" + attributes + ">" +
@@ -195,6 +195,8 @@ bool is_uri_scheme(std::string_view text) {
 
 std::string urlize(Runtime& runtime, std::string_view escaped, const UrlizeOptions& options) {
   runtime.budget.bytes(static_cast<int64_t>(escaped.size()) * 64);
+  const std::string attributes = (options.rel.empty() ? "" : " rel=\"" + escape_html_text(options.rel) + "\"") +
+                                 (options.target.empty() ? "" : " target=\"" + escape_html_text(options.target) + "\"");
   std::string out;
   while (!escaped.empty()) {
     const std::string_view after_space = strip_start(escaped);
@@ -205,7 +207,7 @@ std::string urlize(Runtime& runtime, std::string_view escaped, const UrlizeOptio
       if (has(point.code, kSpace)) break;
       end += static_cast<size_t>(point.length);
     }
-    if (end > 0) out += link_word(runtime, after_space.substr(0, end), options);
+    if (end > 0) out += link_word(runtime, after_space.substr(0, end), options, attributes);
     runtime.budget.check_size(static_cast<int64_t>(out.size()));
     escaped = after_space.substr(end);
   }
