@@ -133,7 +133,7 @@ void add_chat_command(CLI::App& app, CommandState&) {
   command->footer(
       "Answers are sampled as the model's makers ask for (generation_config.json of its folder), else as with\n"
       "--temperature 0 --repeat-penalty 1.05, where the same words get the same answer (/regen: with --temperature 0.4\n"
-      "--top-p 0.9 --min-p 0.05). Ctrl-C stops an answer, twice quickly leaves; Ctrl-D leaves; /help lists the commands.\n"
+      "--top-p 0.9 --min-p 0.05). Ctrl-C stops an answer, at the prompt twice quickly leaves; Ctrl-D leaves; /help lists the commands.\n"
       "@FILE in a message attaches a text file. What is typed is kept in DUET_HOME/state/chat_history, conversations in\n"
       "DUET_HOME/state/chats (the last 100), for --continue; others cannot read them, and nothing leaves this machine.\n"
       "Without colour (NO_COLOR, TERM=dumb) the marks of Markdown stay as they are written.\n"

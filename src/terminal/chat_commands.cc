@@ -32,7 +32,8 @@ constexpr std::array kCommands = {
 constexpr std::string_view kNotes =
     "@FILE in a message attaches a text file (@\"with spaces\"); \\@ is a plain @.\n"
     "Alt-Enter begins a new line; so does \\ at the end of one. \"\"\" begins and ends a text of many lines.\n"
-    "Ctrl-C stops an answer, twice quickly leaves. Tab completes, arrow keys edit the line and bring back earlier ones.\n";
+    "Ctrl-C stops an answer; at the prompt it clears the line, twice quickly it leaves.\n"
+    "Tab completes, arrow keys edit the line and bring back earlier ones.\n";
 
 /// Candidates that begin with `partial`, each followed by `tail`.
 std::vector<std::string> matching(const std::vector<std::string>& names, std::string_view partial,

@@ -301,6 +301,56 @@ def check_paste_and_interrupts(folder, command, environment):
         assert terminal.status() in (0, 130)
 
 
+THINKING = ("{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
+            "{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>\n\n{% else %}<think>\n{% endif %}")
+
+
+def with_template(model, target, template):
+    """Copies a GGUF file with another chat template, padded to the length of the old one; False where that is shorter."""
+    with open(model, "rb") as file:
+        content = file.read()
+    key = b"tokenizer.chat_template"
+    at = content.find(key)
+    if at < 0:
+        return False
+    at += len(key) + 4  # the type of the value: a string
+    length = int.from_bytes(content[at:at + 8], "little")
+    new = template.encode()
+    if length < len(new) + 4:
+        return False
+    new = b"{#" + b" " * (length - len(new) - 4) + b"#}" + new
+    with open(target, "wb") as file:
+        file.write(content[:at + 8] + new + content[at + 8 + length:])
+    return True
+
+
+def check_thinking(folder, command, environment):
+    """A thought is dim, Ctrl-C ends it, its length can be set, and it can be switched off."""
+    model = os.path.join(folder, "thinker.gguf")
+    if not with_template(command[2], model, THINKING):
+        print("not tried: thinking; the model's chat template is too short to be replaced")
+        return
+    with Terminal(folder, [command[0], "chat", model, "--temperature", "0", "-n", "60"], environment) as terminal:
+        terminal.wait(r"^>$")
+        terminal.line("Tell me a very long story about a river.")
+        terminal.wait(r"^thinking…\n\S+ \S+")
+        terminal.keys("C-c")
+        terminal.wait(r"^thought for [0-9.]+ s$")
+        terminal.wait(r"^\(stopped before the answer;")
+        assert "\x1b[2mthinking" in terminal.screen(escapes=True), "a thought is not dim"
+        terminal.line("/think 8")
+        terminal.wait(r"^\(thinking is on, for at most 8 tokens\)$")
+        terminal.line("Tell me about the sea.")
+        terminal.wait(r"^\d+ tokens \((8|9|1\d) of thinking\)")
+        terminal.line("/think off")
+        terminal.line("Tell me about the sky.")
+        terminal.wait(r"^\d+ tokens, ")
+        assert terminal.screen().count("thinking…") == 2, terminal.screen()
+        terminal.keys("C-d")
+        assert terminal.status() == 0
+    os.remove(model)
+
+
 def check_asked_to_end(folder, command, environment):
     with Terminal(folder, command, environment) as terminal:
         terminal.wait(r"^>$")
@@ -328,8 +378,9 @@ def main():
         check_history_and_plain(folder, command, environment)
         check_commands(folder, command, environment)
         check_paste_and_interrupts(folder, command, environment)
+        check_thinking(folder, command, environment)
         check_asked_to_end(folder, command, environment)
-    print("chat in a terminal: answers, Ctrl-C, resizing, history, pasting, commands, colours, resuming and Ctrl-D are right")
+    print("chat in a terminal: answers, Ctrl-C, resizing, history, pasting, commands, thinking, colours, resuming and Ctrl-D are right")
     return 0
 
 
