@@ -33,7 +33,9 @@ class Merges {
       if (++slot == slots_.data() + slots_.size()) slot = slots_.data();
     }
   }
-  void prefetch(int32_t left, int32_t right) const { __builtin_prefetch(&slots_[hash_of(left, right) >> shift_]); }
+  [[gnu::always_inline]] void prefetch(int32_t left, int32_t right) const {
+    __builtin_prefetch(&slots_[hash_of(left, right) >> shift_]);
+  }
   size_t size() const { return used_; }
   /// Calls visit(left, right, merge) for each, in no order.
   template <typename Visit>

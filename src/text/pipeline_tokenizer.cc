@@ -127,11 +127,10 @@ class PipelineTokenizer : public Tokenizer {
       const std::string_view spelling = parts_.vocabulary->spelling(id);
       if (i >= parts_.unprintable.size() || !parts_.unprintable[i]) {
         // A spelling with other characters than the byte alphabet's stands for itself, as in the reference.
-        if (added[i] != 0) {
-          bytes_ += spelling;
-        } else if (parts_.spelling == TokenSpelling::kMetaspace) {
+        const bool itself = added[i] != 0;
+        if (!itself && parts_.spelling == TokenSpelling::kMetaspace) {
           append_from_metaspace(spelling);
-        } else if (!append_unspelled(spelling, bytes_)) {
+        } else if (itself || !append_unspelled(spelling, bytes_)) {
           bytes_ += spelling;
         }
       }
