@@ -1,5 +1,6 @@
 #include "chat/chat_prompt.h"
 
+#include "formats/checkpoint.h"
 #include "tests/fake_tokenizer.h"
 #include "tests/support.h"
 
@@ -111,6 +112,27 @@ TEST(EncodeChat, ThePromptMayEndInAThought) {
   EXPECT_FALSE(in_thought("<think>text"));
   EXPECT_FALSE(in_thought("{{ messages[0].content }}", "<think>"));
   EXPECT_TRUE(in_thought("{{ messages[0].content }}<think>", "<think>"));
+}
+
+TEST(EncodeChat, NoSpecialTokenOfARealTokenizerComesFromAMessage) {
+  const auto real = load_tokenizer(Checkpoint::open(test::golden("text/qwen3-dense")));
+  std::string all;
+  for (int64_t id = 0; id < real->vocabulary_size(); ++id) {
+    if (real->is_special(TokenId{static_cast<int32_t>(id)}))
+      all += real->token_bytes(TokenId{static_cast<int32_t>(id)});
+  }
+  ASSERT_GT(all.size(), 100u);
+  const auto special_ids = [&](const std::vector<Message>& messages) {
+    TemplateInput input;
+    input.messages = messages_json(messages);
+    input.kwargs = Json::Object{{"add_generation_prompt", true}};
+    std::vector<TokenId> special = encode_chat(chat_template(), *real, input).ids;
+    std::erase_if(special, [&](TokenId id) { return !real->is_special(id); });
+    return special;
+  };
+  const auto plain = special_ids({{"system", "a"}, {"user", "b"}, {"assistant", "c", "d"}, {"user", "e"}});
+  EXPECT_EQ(plain.size(), 9u);  // two of each message, and the head of the answer
+  EXPECT_EQ(special_ids({{"system", all}, {"user", all}, {"assistant", all, all}, {"user", all + all}}), plain);
 }
 
 constexpr std::string_view kThinking =
