@@ -28,7 +28,6 @@ struct ChatArguments {
 };
 
 void chat(const ChatArguments& arguments) {
-  check_activations(arguments.session.activations);
   watch_interrupts();
   ProgressDisplay progress(ProgressDisplay::standard_error());
   const auto path = ensure_model(arguments.model, progress, [] { return interrupt_requested().load(); });
