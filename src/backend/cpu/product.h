@@ -36,11 +36,15 @@ struct CpuBackend::Product {
   void finish(int64_t row, int64_t p, const float* sums) const {
     const int64_t first = p * kPanelRows, lanes = std::min(kPanelRows, outputs() - first);
     float* const to = out + row * outputs() + first;
-    for (int64_t lane = 0; lane < lanes; ++lane) {
-      float y = sums[lane];
-      if (bias != nullptr) y += bias[first + lane];
-      to[lane] = add ? to[lane] + y : y;
+    float y[kPanelRows];
+    std::copy(sums, sums + kPanelRows, y);
+    if (bias != nullptr) {
+      for (int64_t lane = 0; lane < lanes; ++lane) y[lane] += bias[first + lane];
     }
+    if (add) {
+      for (int64_t lane = 0; lane < lanes; ++lane) y[lane] = to[lane] + y[lane];
+    }
+    std::copy(y, y + lanes, to);
   }
 };
 

@@ -37,9 +37,14 @@ inline H dot(H w, H x) {
     return _mm256_maddubs_epi16(w, x);
   }
 }
-inline H add_pairs(H x, H y) { return _mm256_add_epi16(x, y); }
+/// Keeps a sum as it is written: g++ makes a tree of a chain of integer additions, for which it has no registers.
+inline H in_order(H sum) {
+  asm("" : "+x"(sum));
+  return sum;
+}
+inline H add_pairs(H x, H y) { return in_order(_mm256_add_epi16(x, y)); }
 inline H widen(H pairs) { return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)); }
-inline H add_sums(H x, H y) { return _mm256_add_epi32(x, y); }
+inline H add_sums(H x, H y) { return in_order(_mm256_add_epi32(x, y)); }
 /// first * sums[0] + second * sums[1] in every lane.
 inline H weigh_sums(const int16_t* sums, int first, int second) {
   const auto weights =
