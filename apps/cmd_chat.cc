@@ -80,7 +80,6 @@ std::vector<std::string> model_names() {
 }
 
 void chat(const ChatArguments& arguments) {
-  check_activations(arguments.session.activations);
   watch_interrupts();
   const std::filesystem::path state = Store::from_environment().home() / "state";
   ChatScreenOptions options;

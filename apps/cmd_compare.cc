@@ -62,7 +62,6 @@ void run_compare(const CompareArguments& arguments, bool json) {
          arguments.models.size() == 1 ? " is" : "s are", kMaxModels);
   }
   if (json && arguments.markdown) fail(ErrorCode::kUsageError, "--json and --md do not go together");
-  check_activations(arguments.session.activations);
   watch_interrupts();
   std::vector<std::filesystem::path> paths;
   for (const std::string& name : arguments.models) paths.push_back(resolve_model(name));

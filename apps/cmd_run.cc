@@ -220,7 +220,6 @@ void run(const RunArguments& arguments, bool json) {
   if (arguments.logprobs >= 0 && !json) {
     throw Error(ErrorCode::kUsageError, "--logprobs needs --json", "only its events have a place for them");
   }
-  check_activations(arguments.session.activations);
   watch_interrupts();
   const std::filesystem::path path = resolve_model(arguments.model);
   const std::string prompt = read_prompt(arguments);

@@ -1,6 +1,7 @@
 // Speed of the CPU backend's linear() per weight type and number of rows, beside what this machine can do at that
 // moment:
 //   linear_bench [--threads N] [--cpu LEVEL] [--shape OUTxIN] [--seconds S]
+//                [--activations f32|native] [--type NAME]
 // GB/s counts packed weight bytes (one row) and is printed beside a streaming read; GMAC/s counts multiplications and
 // is printed beside a loop of independent float32 multiply-adds. Each figure is the best of several rounds.
 #include <fmt/core.h>
@@ -41,6 +42,8 @@ double best_seconds(double budget, const std::function<void()>& call) {
 struct Options {
   int threads = 0;
   std::string level;
+  Activations activations = Activations::kF32;
+  std::string type;  // empty: all below
   int64_t out = 1536, in = 1536;
   double seconds = 0.3;
 };
@@ -97,12 +100,14 @@ void bench(const Options& options) {
                               DType::kQ5_K, DType::kQ6_K, DType::kBF16, DType::kF16,  DType::kF32,  DType::kIQ4_XS};
   for (const DType type : kTypes) {
     const DTypeInfo& info = dtype_info(type);
+    if (!options.type.empty() && info.name != options.type) continue;
     const int64_t in = options.in / info.block_size * info.block_size;
     // Several matrices, so that one row streams from memory and not from a cache.
     const int64_t copies = std::clamp<int64_t>((int64_t{96} << 20) / (options.out * row_bytes(info, in)), 1, 64);
     std::vector<std::unique_ptr<PackedWeight>> weights;
     for (int64_t i = 0; i < copies; ++i) {
-      weights.push_back(backend->pack({"w", type, options.out, in, [](int64_t, int64_t, std::span<std::byte> out) {
+      weights.push_back(backend->pack({"w", type, options.out, in,
+                                       [](int64_t, int64_t, std::span<std::byte> out) {
                                          static std::vector<std::byte> some;
                                          static std::once_flag once;
                                          std::call_once(once, [] {
@@ -113,7 +118,8 @@ void bench(const Options& options) {
                                            std::memcpy(out.data() + at, some.data(),
                                                        std::min(some.size(), out.size() - at));
                                          }
-                                       }}));
+                                       },
+                                       options.activations}));
     }
     for (const int64_t rows : {1, 2, 4, 12, 32, 128, 512}) {
       const Buffer x = backend->allocate(rows * in * 4), y = backend->allocate(rows * options.out * 4);
@@ -143,6 +149,8 @@ Options parse(int argc, char** argv) {
     const std::string name = argv[i], value = argv[i + 1];
     if (name == "--threads") options.threads = std::atoi(value.c_str());
     if (name == "--cpu") options.level = value;
+    if (name == "--activations") options.activations = value == "native" ? Activations::kNative : Activations::kF32;
+    if (name == "--type") options.type = value;
     if (name == "--seconds") options.seconds = std::atof(value.c_str());
     if (name == "--shape") {
       options.out = std::atoll(value.c_str());

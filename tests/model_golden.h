@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backend/runtime.h"
+#include "backend/types.h"
 #include "base/ids.h"
 #include "base/json.h"
 #include "engine/engine.h"
@@ -22,7 +23,8 @@ struct TestModel {
   ModelDescription description;
   std::shared_ptr<const Decoder> decoder;
 };
-std::unique_ptr<TestModel> load_model(const std::filesystem::path& path, Runtime& runtime, std::string_view backend);
+std::unique_ptr<TestModel> load_model(const std::filesystem::path& path, Runtime& runtime, std::string_view backend,
+                                      Activations activations = Activations::kF32);
 
 /// [[1, 2], [3]] or the member "prompts" of an object.
 std::vector<std::vector<TokenId>> read_prompts(const std::filesystem::path& ids_file);

@@ -7,8 +7,13 @@
 #include <string>
 
 #include "tensor/dtype.h"
+#include "tensor/integer_blocks.h"
 
 namespace duet {
+
+/// The arithmetic of products with a weight (docs/numerics.md): kF32 dequantizes it; kNative rounds activations to 8
+/// bits in blocks of 32 and multiplies integers. Types without an integer form (float32, bf16, ...) have kF32 only.
+enum class Activations { kF32, kNative };
 
 /// Where a backend gets a weight matrix from while it packs it: rows in canonical order, in the file's own type.
 struct WeightSource {
@@ -18,6 +23,7 @@ struct WeightSource {
   int64_t cols = 0;  // in; a whole number of blocks
   /// Fills `out` with rows [begin, begin + count), each row_bytes(dtype, cols) long. Thread-safe; throws duet::Error.
   std::function<void(int64_t begin, int64_t count, std::span<std::byte> out)> read_rows;
+  Activations activations = Activations::kF32;
 };
 
 /// A weight matrix in its backend's own layout; opaque to all but that backend.
@@ -27,14 +33,21 @@ class PackedWeight {
   DType dtype() const { return dtype_; }
   int64_t rows() const { return rows_; }
   int64_t cols() const { return cols_; }
+  /// What linear() computes with it.
+  Activations activations() const { return activations_; }
   virtual int64_t bytes() const = 0;
 
  protected:
-  PackedWeight(DType dtype, int64_t rows, int64_t cols) : dtype_(dtype), rows_(rows), cols_(cols) {}
+  explicit PackedWeight(const WeightSource& source)
+      : dtype_(source.dtype),
+        rows_(source.rows),
+        cols_(source.cols),
+        activations_(integer_form(source.dtype).scales > 0 ? source.activations : Activations::kF32) {}
 
  private:
   DType dtype_;
   int64_t rows_, cols_;
+  Activations activations_;
 };
 
 enum class Epilogue { kNone, kAdd };

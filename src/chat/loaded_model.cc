@@ -16,8 +16,9 @@ const ModelDescription& LoadedModel::description() {
 }
 
 std::shared_ptr<const Decoder> LoadedModel::decoder(Backend& backend,
-                                                    const std::function<void(int64_t, int64_t)>& progress) {
-  if (!decoder_) decoder_ = Decoder::load(backend, checkpoint_, description(), progress);
+                                                    const std::function<void(int64_t, int64_t)>& progress,
+                                                    Activations activations) {
+  if (!decoder_) decoder_ = Decoder::load(backend, checkpoint_, description(), progress, activations);
   return decoder_;
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "backend/types.h"
 #include "base/ids.h"
 #include "chat/chat_template.h"
 #include "engine/request.h"
@@ -35,7 +36,8 @@ class LoadedModel {
   /// Throws what describe_model() throws.
   const ModelDescription& description();
   /// Reads and packs the weights on the first call; `progress(done_bytes, total_bytes)` may throw to cancel.
-  std::shared_ptr<const Decoder> decoder(Backend& backend, const std::function<void(int64_t, int64_t)>& progress = {});
+  std::shared_ptr<const Decoder> decoder(Backend& backend, const std::function<void(int64_t, int64_t)>& progress = {},
+                                         Activations activations = Activations::kF32);
   /// Throws what load_tokenizer() throws.
   const Tokenizer& tokenizer();
   /// nullptr: the model has none. Throws template_error, template_limit, too_large.

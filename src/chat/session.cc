@@ -6,21 +6,21 @@
 
 namespace duet {
 
-void check_activations(std::string_view activations) {
-  if (activations == "f32") return;
-  throw Error(ErrorCode::kUnsupportedFeature,
-              fmt::format("activations '{}' are not supported yet, only f32", printable(activations)),
-              "leave --activations out, or say --activations f32");
+Activations parse_activations(std::string_view name) {
+  if (name == "f32") return Activations::kF32;
+  if (name == "native") return Activations::kNative;
+  fail(ErrorCode::kBadValue, "activations '{}' are not known: f32 and native are", printable(name));
 }
 
 Session::Session(const std::filesystem::path& path, const SessionOptions& options,
                  const std::function<void(int64_t, int64_t)>& progress)
-    : runtime_((check_activations(options.activations), options.threads)), model_(path) {
+    : runtime_(options.threads), model_(path) {
+  const Activations activations = parse_activations(options.activations);
   Backend& backend = runtime_.backend(options.backend);
   model_.description();
   model_.generation_config();
   model_.tokenizer();
-  decoder_ = model_.decoder(backend, progress);
+  decoder_ = model_.decoder(backend, progress, activations);
   engine_ = std::make_unique<Engine>(decoder_, EngineOptions{.context_tokens = options.context_tokens});
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "backend/runtime.h"
+#include "backend/types.h"
 #include "chat/chat_prompt.h"
 #include "chat/conversation.h"
 #include "chat/generate.h"
@@ -19,18 +20,17 @@
 namespace duet {
 
 struct SessionOptions {
-  int threads = 0;              // 0 = usable_cores()
-  std::string backend = "cpu";  // "ref", "cpu" or "deferred"
-  std::string activations = "f32";
-  int64_t context_tokens = 0;  // 0 = the model's own; at most that
+  int threads = 0;                  // 0 = usable_cores()
+  std::string backend = "cpu";      // "ref", "cpu" or "deferred"
+  std::string activations = "f32";  // or "native": see parse_activations()
+  int64_t context_tokens = 0;       // 0 = the model's own; at most that
 };
 
 /// A model, ready to answer. Text in, events out. Used by one thread.
 class Session {
  public:
   /// Reads everything but the weights first, so that a bad model fails at once. `progress(done_bytes, total_bytes)` is
-  /// told of the weights and may throw to cancel. Throws what the parts throw, unsupported_feature (activations),
-  /// bad_value (backend).
+  /// told of the weights and may throw to cancel. Throws what the parts throw, bad_value (activations, backend).
   Session(const std::filesystem::path& path, const SessionOptions& options,
           const std::function<void(int64_t, int64_t)>& progress = {});
 
@@ -62,7 +62,7 @@ class Session {
   std::unique_ptr<Engine> engine_;
 };
 
-/// Throws unsupported_feature unless Duet has this mode of arithmetic.
-void check_activations(std::string_view activations);
+/// "f32": weights are dequantized; "native": rounded activations times integers (docs/numerics.md). Throws bad_value.
+Activations parse_activations(std::string_view name);
 
 }  // namespace duet

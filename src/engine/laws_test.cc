@@ -28,9 +28,10 @@ std::vector<TokenId> prompt_of(int64_t length, int64_t vocabulary, uint32_t seed
 
 class RowLaw : public testing::TestWithParam<const char*> {
  protected:
-  std::vector<float> scores(int threads, int64_t step_rows, const std::vector<TokenId>& prompt) {
+  std::vector<float> scores(int threads, int64_t step_rows, const std::vector<TokenId>& prompt,
+                            Activations activations = Activations::kF32) {
     Runtime runtime(threads);
-    const auto model = load_model(golden(GetParam()), runtime, "cpu");
+    const auto model = load_model(golden(GetParam()), runtime, "cpu", activations);
     Engine engine(model->decoder, {.max_step_rows = step_rows});
     return score_all(engine, {prompt}, false).logits;
   }
@@ -46,6 +47,17 @@ TEST_P(RowLaw, ThreadsAndSplitsOfThePromptChangeNoBit) {
     EXPECT_TRUE(same_bits(scores(threads, 1000, prompt), whole)) << threads << " threads";
   for (const int64_t step_rows : {1, 2, 3, 7, 63, 64, 65, 100}) {
     EXPECT_TRUE(same_bits(scores(2, step_rows, prompt), whole)) << "steps of " << step_rows << " rows";
+  }
+}
+
+TEST_P(RowLaw, HoldsInTheNativeArithmetic) {
+  const auto prompt = prompt_of(150, vocabulary(), 7);
+  const auto whole = scores(1, 1000, prompt, Activations::kNative);
+  const bool has_blocks = std::string_view(GetParam()).starts_with("gguf_quant");
+  EXPECT_EQ(static_cast<bool>(same_bits(whole, scores(1, 1000, prompt))), !has_blocks);
+  EXPECT_TRUE(same_bits(scores(3, 1000, prompt, Activations::kNative), whole));
+  for (const int64_t step_rows : {1, 2, 7, 64, 100}) {
+    EXPECT_TRUE(same_bits(scores(2, step_rows, prompt, Activations::kNative), whole)) << "steps of " << step_rows;
   }
 }
 

@@ -33,12 +33,13 @@ const StateLayout& Decoder::state_layout() const { return state_->layout; }
 
 std::shared_ptr<const Decoder> Decoder::load(Backend& backend, const Checkpoint& checkpoint,
                                              const ModelDescription& model,
-                                             const std::function<void(int64_t, int64_t)>& progress) {
+                                             const std::function<void(int64_t, int64_t)>& progress,
+                                             Activations activations) {
   std::shared_ptr<Decoder> decoder(new Decoder);
   State& state = *decoder->state_;
   state.backend = &backend;
   state.spec = model.spec;
-  WeightLoader loader(backend, ops::device_of(backend), checkpoint, model, progress);
+  WeightLoader loader(backend, ops::device_of(backend), checkpoint, model, activations, progress);
   state.embedding = loader.linear("model.embed_tokens");
   for (size_t i = 0; i < model.spec.layers.size(); ++i) {
     const std::string prefix = "model.layers." + std::to_string(i) + ".";

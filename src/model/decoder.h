@@ -21,7 +21,8 @@ class Decoder {
   /// Throws what reading throws (truncated, io_error) and out_of_memory.
   static std::shared_ptr<const Decoder> load(Backend& backend, const Checkpoint& checkpoint,
                                              const ModelDescription& model,
-                                             const std::function<void(int64_t, int64_t)>& progress = {});
+                                             const std::function<void(int64_t, int64_t)>& progress = {},
+                                             Activations activations = Activations::kF32);
   ~Decoder();
 
   const ModelSpec& spec() const;

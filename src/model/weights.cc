@@ -16,8 +16,14 @@ int64_t stored_row(RowMove move, int64_t heads, int64_t total_rows, int64_t row)
 }
 
 WeightLoader::WeightLoader(Backend& backend, Device& device, const Checkpoint& checkpoint,
-                           const ModelDescription& model, std::function<void(int64_t, int64_t)> progress)
-    : backend_(backend), device_(device), checkpoint_(checkpoint), model_(model), progress_(std::move(progress)) {
+                           const ModelDescription& model, Activations activations,
+                           std::function<void(int64_t, int64_t)> progress)
+    : backend_(backend),
+      device_(device),
+      checkpoint_(checkpoint),
+      model_(model),
+      activations_(activations),
+      progress_(std::move(progress)) {
   for (const TensorPlan& tensor : model.tensors) total_bytes_ += static_cast<int64_t>(tensor.entry->bytes);
 }
 
@@ -37,7 +43,7 @@ Linear WeightLoader::linear(const std::string& prefix) {
   const TensorEntry& entry = *matrix.entry;
   const int64_t rows = matrix.shape[0], cols = matrix.shape[1];
   const auto stride = static_cast<uint64_t>(row_bytes(dtype_info(entry.dtype), cols));
-  WeightSource source{matrix.canonical, entry.dtype, rows, cols, {}};
+  WeightSource source{matrix.canonical, entry.dtype, rows, cols, {}, activations_};
   source.read_rows = [&](int64_t begin, int64_t count, std::span<std::byte> out) {
     // Runs of rows that stand together in the file are read at once; a moved head's rows alternate, so it is read
     // whole.

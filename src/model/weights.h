@@ -19,7 +19,7 @@ namespace duet {
 class WeightLoader {
  public:
   WeightLoader(Backend& backend, Device& device, const Checkpoint& checkpoint, const ModelDescription& model,
-               std::function<void(int64_t, int64_t)> progress);
+               Activations activations, std::function<void(int64_t, int64_t)> progress);
 
   /// `prefix`.weight packed, with `prefix`.bias where the description has one.
   Linear linear(const std::string& prefix);
@@ -39,6 +39,7 @@ class WeightLoader {
   Device& device_;
   const Checkpoint& checkpoint_;
   const ModelDescription& model_;
+  Activations activations_;
   std::function<void(int64_t, int64_t)> progress_;
   int64_t done_bytes_ = 0, total_bytes_ = 0, packed_bytes_ = 0;
   std::vector<Buffer> buffers_;

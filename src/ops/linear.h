@@ -28,6 +28,8 @@ std::shared_ptr<const PackedWeight> pack_weight(Backend& backend, const WeightSo
 /// Numerics (`f32`): each y is one float32 chain over ascending k of x_k times the dequantized weight, then + bias,
 /// then added to out; on a CPU with FMA each link is one rounding. |y - exact| <= (in + 2) 2^-24 sum_k |x_k w_k| (1 +
 /// 2^-20).
+/// `native` (weight->activations()): activations rounded to 8 bits in blocks of 32, integer products, one float32 chain
+/// over the blocks; docs/numerics.md has the definition and the bound.
 void linear(Ctx& ctx, const Tensor& x, const Linear& layer, const Tensor& out, Epilogue epilogue = Epilogue::kNone);
 
 /// out[t] = row ids[t] of the matrix, dequantized exactly.   ids [T] in [0, rows), out [T, in]

@@ -81,6 +81,9 @@ def check_logits(commands, golden):
     expected = logits[3 * vocabulary:4 * vocabulary] + logits[2 * vocabulary:3 * vocabulary]
     assert golden_safetensors.read(out)["logits"] == ([2, vocabulary], expected), "rows differ"
     os.remove(out)
+    commands.run(*base, "--ids-file", ids, "--activations", "native")
+    assert golden_safetensors.read(out)["logits"] == whole["logits"], "bf16 has no other arithmetic than f32"
+    os.remove(out)
     commands.run(*base, "--ids-file", ids, "--backend", "ref")
     assert golden_safetensors.read(out)["logits"][0] == [5, vocabulary]
     os.remove(out)
@@ -99,7 +102,7 @@ def check_logits(commands, golden):
         refused(code, *base, "--ids-file", commands.write("bad.json", text), words=words)
     refused("bad_value", *base, "--ids-file", ids, "--rows", commands.write("bad.json", [[0, 3]]), words=["3", "0 to 2"])
     refused("not_found", *base, "--ids-file", commands.path("absent.json"), words=["absent.json"])
-    refused("unsupported_feature", *base, "--ids-file", ids, "--activations", "native", words=["native"])
+    refused("usage_error", *base, "--ids-file", ids, "--activations", "int4", status=2, words=["int4"])
     refused("not_found", "logits", model, "--ids-file", ids, "--out", commands.path("absent/o.safetensors"), words=["absent"])
     refused("io_error", "logits", model, "--ids-file", ids, "--out", commands.folder, words=["folder"])
     refused("usage_error", *base, status=2, words=["--ids-file"])

@@ -7,17 +7,44 @@
 namespace duet {
 namespace {
 
-// d, m are f16; everything else moves byte by byte (golden/quant/README.md has the layouts).
+// d, m are f16, scales single bytes, integers words (golden/quant/README.md has the layouts).
 constexpr BlockField kF32[] = {{4, 1}};
 constexpr BlockField kF16[] = {{2, 1}};
-constexpr BlockField kQ4_0[] = {{2, 1}, {1, 16}};
-constexpr BlockField kQ4_1[] = {{2, 2}, {1, 16}};
-constexpr BlockField kQ5_0[] = {{2, 1}, {1, 4 + 16}};
-constexpr BlockField kQ5_1[] = {{2, 2}, {1, 4 + 16}};
-constexpr BlockField kQ8_0[] = {{2, 1}, {1, 32}};
-constexpr BlockField kQ4_K[] = {{2, 2}, {1, 12 + 128}};
-constexpr BlockField kQ5_K[] = {{2, 2}, {1, 12 + 32 + 128}};
-constexpr BlockField kQ6_K[] = {{1, 128 + 64 + 16}, {2, 1}};
+constexpr BlockField kQ4_0[] = {{2, 1}, {4, 4}};
+constexpr BlockField kQ4_1[] = {{2, 2}, {4, 4}};
+constexpr BlockField kQ5_0[] = {{2, 1}, {4, 1, true}, {4, 4}};
+constexpr BlockField kQ5_1[] = {{2, 2}, {4, 1, true}, {4, 4}};
+constexpr BlockField kQ8_0[] = {{2, 1}, {4, 8}};
+constexpr BlockField kQ2_K[] = {{1, 16}, {4, 16}, {2, 2}};
+constexpr BlockField kQ3_K[] = {{4, 8}, {4, 16}, {1, 12}, {2, 1}};
+constexpr BlockField kQ4_K[] = {{2, 2}, {1, 12}, {4, 32}};
+constexpr BlockField kQ5_K[] = {{2, 2}, {1, 12}, {4, 8}, {4, 32}};
+constexpr BlockField kQ6_K[] = {{4, 32}, {4, 16}, {1, 16}, {2, 1}};
+constexpr BlockField kIQ4_XS[] = {{2, 1}, {1, 6}, {4, 32}};
+constexpr BlockField kMXFP4[] = {{1, 1}, {4, 4}};
+
+/// out bit 8 i + g = in bit 4 g + i.
+uint32_t spread_bits(uint32_t in) {
+  uint32_t out = 0;
+  for (uint32_t bit = 0; bit < 32; ++bit) out |= (in >> bit & 1U) << (8 * (bit % 4) + bit / 4);
+  return out;
+}
+
+uint32_t gather_bits(uint32_t in) {
+  uint32_t out = 0;
+  for (uint32_t bit = 0; bit < 32; ++bit) out |= (in >> (8 * (bit % 4) + bit / 4) & 1U) << bit;
+  return out;
+}
+
+/// Applies f to each word.
+void map_words(std::byte* words, int64_t count, uint32_t (*f)(uint32_t)) {
+  for (int64_t i = 0; i < count; ++i) {
+    uint32_t word = 0;
+    std::memcpy(&word, words + 4 * i, 4);
+    word = f(word);
+    std::memcpy(words + 4 * i, &word, 4);
+  }
+}
 
 template <int kBytes>
 void interleave_field(const std::byte* in, int64_t row_stride, int64_t elements, std::byte* out) {
@@ -52,12 +79,22 @@ std::span<const BlockField> block_fields(DType dtype) {
       return kQ5_1;
     case DType::kQ8_0:
       return kQ8_0;
+    case DType::kQ2_K:
+      return kQ2_K;
+    case DType::kQ3_K:
+      return kQ3_K;
     case DType::kQ4_K:
       return kQ4_K;
     case DType::kQ5_K:
       return kQ5_K;
     case DType::kQ6_K:
       return kQ6_K;
+    case DType::kIQ4_NL:
+      return kQ4_0;
+    case DType::kIQ4_XS:
+      return kIQ4_XS;
+    case DType::kMXFP4:
+      return kMXFP4;
     default:
       return {};
   }
@@ -80,6 +117,7 @@ void interleave_panel(DType dtype, const std::byte* rows, int64_t blocks, std::b
           interleave_field<4>(in, blocks * block_bytes, field.elements, panel);
           break;
       }
+      if (field.spread) map_words(panel, kPanelRows * field.elements, spread_bits);
       in += field.element_bytes * field.elements;
       panel += kPanelRows * field.element_bytes * field.elements;
     }
@@ -101,6 +139,7 @@ void extract_blocks(DType dtype, const std::byte* groups, int64_t lane, int64_t 
           extract_field<4>(groups, lane, field.elements, out);
           break;
       }
+      if (field.spread) map_words(out, field.elements, gather_bits);
       out += field.element_bytes * field.elements;
       groups += kPanelRows * field.element_bytes * field.elements;
     }

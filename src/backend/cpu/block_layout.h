@@ -10,12 +10,14 @@ namespace duet {
 
 /// How a weight type lies in a panel of 16 rows. The panel is one block group after the other; a group holds the same
 /// block of all 16 rows, field by field of the file's block, each element of a field 16 times in a row (one per weight
-/// row):
-///   Q4_0: d [16] f16, then byte 0 of qs [16], byte 1 of qs [16], ...
-/// so 16 neighbouring bytes are 16 weight rows, and a group has exactly the bytes of its 16 blocks.
+/// row). Integers of columns move as words of 4 bytes, so that 4 neighbouring columns of a row stay together:
+///   Q4_0: d [16] f16, then bytes 0-3 of qs [16], bytes 4-7 of qs [16], ...
+/// A group has exactly the bytes of its 16 blocks. A spread field is a word with a bit for each of 32 columns: bit
+/// 4 g + i of the file is bit g of byte i here, beside the byte i of word g that it belongs to.
 struct BlockField {
   int64_t element_bytes;
   int64_t elements;
+  bool spread = false;
 };
 
 /// The fields of a type that has a panel form, in the order of its block; empty for the others.

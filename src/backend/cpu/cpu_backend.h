@@ -10,8 +10,9 @@
 
 namespace duet {
 
-/// The host's CPU: panels dequantized to float32, one chain per output (docs of the ops in backend.h). All memory that
-/// the ops need beside their arguments is taken when the backend is made and when weights are packed.
+/// The host's CPU: panels dequantized to float32 or, in the native arithmetic, multiplied as integers; one chain per
+/// output (docs of the ops in backend.h). All memory that the ops need beside their arguments is taken when the backend
+/// is made and when weights are packed.
 class CpuBackend final : public Backend {
  public:
   /// Throws out_of_memory.
@@ -44,6 +45,7 @@ class CpuBackend final : public Backend {
   void reserve_activations(int64_t columns);
   void linear_one_row(const Product& product) noexcept;
   void linear_block(const Product& product, int64_t first_row, int64_t rows) noexcept;
+  void linear_native(const Product& product, int64_t first_row, int64_t rows) noexcept;
   float* scratch(int worker) const;
   /// Chunk size of a loop over `count` items: chunks of at least `minimum`, several per thread where there are enough.
   int64_t grain(int64_t count, int64_t minimum) const;

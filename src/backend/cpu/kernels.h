@@ -32,6 +32,9 @@ inline constexpr int64_t kBlockRows = 11 * kMaxRowTile;
 /// Floats of a worker's scratch: attention, or a decoded panel part and the sums of a block.
 inline constexpr int64_t kWorkerFloats = kAttentionScratch;
 static_assert(kWorkerFloats >= kUnpackColumns * kPanelRows + kBlockRows * kPanelRows);
+/// Where the sums of a block stand in the scratch of the native arithmetic, behind an expanded panel part.
+inline constexpr int64_t kNativeSums = 512 / 32 * kPanelRows * (32 + 16) / 4;  // floats: two scales, two minimums
+static_assert(kWorkerFloats >= kNativeSums + kBlockRows * kPanelRows);
 /// Multiplications below which a chunk of a loop is not worth handing out: about 5 us each.
 inline constexpr int64_t kOneRowWork = 32768;
 inline constexpr int64_t kBlockWork = 262144;
@@ -69,18 +72,59 @@ struct AttentionPiece {
 };
 using AttentionKernel = void (*)(const AttentionPiece& piece) noexcept;
 
+/// 32 activations of a row as the native arithmetic multiplies them (docs/numerics.md): x_k is about scale q[k]. NaN as
+/// scale stands for a block with a value that is not finite.
+struct NativeBlock {
+  int8_t q[32];
+  float scale;
+  float sum;        // scale times the sum of q
+  int16_t sums[2];  // of q[0..15] and q[16..31]
+  int32_t unused;   // 48 bytes
+};
+
+/// Rounds `blocks` blocks of 32 activations; block b goes to out[b * stride].
+using NativeRoundKernel = void (*)(const float* x, int64_t blocks, int64_t stride, NativeBlock* out) noexcept;
+
+/// An expanded panel part holds for each 32 columns: integers [8 words][16 rows][4 columns], scales float32 [scales]
+/// [16], minimums float32 [minimums][16].
+constexpr int64_t native_expanded_bytes(int scales, int minimums) {
+  return kPanelRows * (32 + 4 * static_cast<int64_t>(scales + minimums));
+}
+/// Columns that are expanded at once; whole blocks of every type.
+inline constexpr int64_t kNativeColumns = 512;
+/// Chains of 16 outputs in the native arithmetic: sums[r][lane] = the value in it (0 without `go_on`) plus the links of
+/// the blocks in ascending order.   x [32-column blocks, rows], rows in [1, native_tile] (direct: native_direct_rows),
+/// sums [rows, 16]
+using NativeTileKernel = void (*)(const std::byte* groups, int64_t count, const NativeBlock* x, int64_t rows,
+                                  float* sums, bool go_on) noexcept;
+/// Expands `count` groups of a packed panel.
+using NativeExpandKernel = void (*)(const std::byte* groups, int64_t count, std::byte* out) noexcept;
+
+/// The native arithmetic of one weight type: `direct` reads the packed groups, `expanded` what `expand` made of them.
+struct NativeKernels {
+  NativeTileKernel direct = nullptr;
+  NativeExpandKernel expand = nullptr;
+  NativeTileKernel expanded = nullptr;
+};
+
 /// Kernels of one weight type. A type without them (null) keeps its rows as the file has them and goes through
 /// dequantize().
 struct TypeKernels {
   UnpackKernel unpack = nullptr;
   GemvKernel gemv = nullptr;
+  NativeKernels native;
 };
 
 /// The kernel table of a backend instance; each level fills the slots that it has.
 struct CpuKernels {
   static constexpr int kTypes = 48;  // ggml ids; the types of safetensors that are no weights have no slot
   TypeKernels types[kTypes];
-  int64_t row_tile = 1;  // rows of a gemm call
+  /// Expanded panels of signed bytes, for rows without a packed form: [scales - 1][minimums].
+  NativeTileKernel native_plain[2][3] = {};
+  NativeRoundKernel native_round = nullptr;
+  int64_t native_tile = 1;         // rows of a call of an expanded kernel; divides kMaxRowTile
+  int64_t native_direct_rows = 1;  // up to so many rows are multiplied from the packed groups, more from an expansion
+  int64_t row_tile = 1;            // rows of a gemm call
   GemmKernel gemm = nullptr;
   SiluMulKernel silu_mul = nullptr;
   void (*exp)(const float* x, float* out, int64_t count) noexcept = nullptr;
@@ -88,8 +132,10 @@ struct CpuKernels {
 };
 
 void fill_baseline_kernels(CpuKernels& table) noexcept;
+void fill_baseline_native(CpuKernels& table) noexcept;
 #if defined(__x86_64__)
 void fill_avx2_kernels(CpuKernels& table) noexcept;
+void fill_avx2_native(CpuKernels& table) noexcept;
 void fill_avx512_kernels(CpuKernels& table) noexcept;
 #endif
 

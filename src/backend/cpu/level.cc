@@ -69,8 +69,10 @@ CpuLevel choose_cpu_level(std::string_view name) {
   CpuLevel chosen;
   chosen.name = kLevels[level];
   fill_baseline_kernels(chosen.kernels);
+  fill_baseline_native(chosen.kernels);
 #if defined(__x86_64__)
   if (level >= 1) fill_avx2_kernels(chosen.kernels);
+  if (level >= 1) fill_avx2_native(chosen.kernels);  // avx512 has none of its own yet: the same bits
   if (level >= 2) fill_avx512_kernels(chosen.kernels);
 #endif
   return chosen;

@@ -1,47 +1,9 @@
 #include <algorithm>
 #include <functional>
 
-#include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/product.h"
 
 namespace duet {
-
-/// What one call of linear() multiplies.
-struct CpuBackend::Product {
-  const float* x;  // [rows, in]
-  const CpuPackedWeight& weight;
-  const TypeKernels& kernels;
-  const float* bias;  // [out] or null
-  bool add;
-  float* out;  // [rows, out]
-
-  int64_t in() const { return weight.cols(); }
-  int64_t outputs() const { return weight.rows(); }
-  /// The last panel may be of plain rows and hold fewer than 16.
-  int64_t panels() const { return (outputs() + kPanelRows - 1) / kPanelRows; }
-
-  /// Columns [begin, begin + columns) of panel p as [columns, 16] float32: in `room`, or where they are already so.
-  const float* decode(int64_t p, int64_t begin, int64_t columns, float* room) const {
-    if (p >= weight.panels()) {
-      weight.decode_plain(p * kPanelRows, begin, columns, room);
-      return room;
-    }
-    const std::byte* const groups = weight.panel(p) + weight.group_offset(begin);
-    if (weight.dtype() == DType::kF32) return reinterpret_cast<const float*>(groups);
-    kernels.unpack(groups, columns / weight.block_size(), room);
-    return room;
-  }
-
-  /// Chains of panel p for one row, with bias and the sum with out as the last steps.   sums [16]
-  void finish(int64_t row, int64_t p, const float* sums) const {
-    const int64_t first = p * kPanelRows, lanes = std::min(kPanelRows, outputs() - first);
-    float* const to = out + row * outputs() + first;
-    for (int64_t lane = 0; lane < lanes; ++lane) {
-      float y = sums[lane];
-      if (bias != nullptr) y += bias[first + lane];
-      to[lane] = add ? to[lane] + y : y;
-    }
-  }
-};
 
 void CpuBackend::reserve_activations(int64_t columns) {
   const std::lock_guard lock(activations_mutex_);
@@ -60,7 +22,8 @@ void CpuBackend::linear(Tensor x, const PackedWeight& weight, Tensor bias, Epilo
                            epilogue == Epilogue::kAdd,
                            out.f32()};
   const int64_t rows = x.dim(0);
-  if (rows == 1) {
+  const bool native = packed.activations() == Activations::kNative;
+  if (rows == 1 && !native) {
     linear_one_row(product);
     return;
   }
@@ -69,7 +32,11 @@ void CpuBackend::linear(Tensor x, const PackedWeight& weight, Tensor bias, Epilo
   for (int64_t b = 0, first = 0; b < blocks; ++b) {  // blocks of nearly equal size, in whole row tiles
     const int64_t even = (rows - first + blocks - b - 1) / (blocks - b);
     const int64_t count = std::min((even + kMaxRowTile - 1) / kMaxRowTile * kMaxRowTile, rows - first);
-    if (count > 0) linear_block(product, first, count);
+    if (count > 0 && native) {
+      linear_native(product, first, count);
+    } else if (count > 0) {
+      linear_block(product, first, count);
+    }
     first += count;
   }
 }

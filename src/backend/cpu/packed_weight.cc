@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <exception>
 #include <functional>
 #include <limits>
@@ -26,7 +27,7 @@ const TypeKernels* kernels_of(const CpuKernels& kernels, DType dtype) {
 }  // namespace
 
 CpuPackedWeight::CpuPackedWeight(Buffer data, const WeightSource& source, bool has_panels)
-    : PackedWeight(source.dtype, source.rows, source.cols), data_(std::move(data)) {
+    : PackedWeight(source), data_(std::move(data)) {
   const DTypeInfo& info = dtype_info(source.dtype);
   row_bytes_ = duet::row_bytes(info, source.cols);
   panels_ = has_panels ? source.rows / kPanelRows : 0;
@@ -59,6 +60,23 @@ void CpuPackedWeight::decode_plain(int64_t first_row, int64_t begin, int64_t col
       std::fill(values, values + columns, 0.0f);
     }
     for (int64_t i = 0; i < columns; ++i) out[i * kPanelRows + lane] = values[i];
+  }
+}
+
+void CpuPackedWeight::expand_plain(int64_t first_row, int64_t begin, int64_t columns, std::byte* out) const noexcept {
+  const IntegerForm form = integer_form(dtype());
+  const int64_t stride = native_expanded_bytes(form.scales, form.minimums), blocks = columns / kIntegerColumns;
+  std::memset(out, 0, static_cast<size_t>(blocks * stride));
+  IntegerBlock values[kNativeColumns / kIntegerColumns];
+  for (int64_t lane = 0; lane < std::min(kPanelRows, rows() - first_row); ++lane) {
+    decode_integers(dtype(), plain_row(first_row + lane) + block_offset(begin), columns, values);
+    for (int64_t b = 0; b < blocks; ++b) {
+      std::byte* const part = out + b * stride;
+      for (int64_t g = 0; g < 8; ++g) std::memcpy(part + (g * kPanelRows + lane) * 4, values[b].q + 4 * g, 4);
+      auto* const numbers = reinterpret_cast<float*>(part + kPanelRows * kIntegerColumns) + lane;
+      for (int64_t s = 0; s < form.scales; ++s) numbers[kPanelRows * s] = values[b].scale[s];
+      for (int64_t m = 0; m < form.minimums; ++m) numbers[kPanelRows * (form.scales + m)] = values[b].minimum[m];
+    }
   }
 }
 

@@ -32,6 +32,8 @@ class CpuPackedWeight final : public PackedWeight {
   void decode_row(int64_t row, float* out) const noexcept;
   /// Decodes columns [begin, begin + columns) of up to 16 plain rows to out [columns, 16]; lanes without a row are 0.
   void decode_plain(int64_t first_row, int64_t begin, int64_t columns, float* out) const noexcept;
+  /// The same as an expanded panel part of the native arithmetic (kernels.h), signed; at most kNativeColumns columns.
+  void expand_plain(int64_t first_row, int64_t begin, int64_t columns, std::byte* out) const noexcept;
 
  private:
   Buffer data_;

@@ -7,38 +7,13 @@
 #include <new>
 #include <vector>
 
+#include "backend/ref/ref_weight.h"
 #include "backend/runtime.h"
 #include "base/check.h"
 #include "base/error.h"
 
 namespace duet {
 namespace {
-
-/// The rows as the file has them: nothing is rearranged, so this is the plainest reading of a weight.
-class RefWeight final : public PackedWeight {
- public:
-  explicit RefWeight(const WeightSource& source)
-      : PackedWeight(source.dtype, source.rows, source.cols),
-        row_bytes_(row_bytes(dtype_info(source.dtype), source.cols)),
-        data_(static_cast<size_t>(source.rows * row_bytes_)) {
-    constexpr int64_t kStagingBytes = int64_t{4} << 20;
-    const int64_t step = std::max<int64_t>(1, kStagingBytes / std::max<int64_t>(1, row_bytes_));
-    for (int64_t row = 0; row < source.rows; row += step) {
-      const int64_t count = std::min(step, source.rows - row);
-      source.read_rows(
-          row, count,
-          std::span(data_).subspan(static_cast<size_t>(row * row_bytes_), static_cast<size_t>(count * row_bytes_)));
-    }
-  }
-  int64_t bytes() const override { return static_cast<int64_t>(data_.size()); }
-  void dequantize_row(int64_t row, float* out) const {
-    dequantize(dtype(), data_.data() + row * row_bytes_, cols(), out);
-  }
-
- private:
-  int64_t row_bytes_;
-  std::vector<std::byte> data_;
-};
 
 /// Offset in values of (head, slot, 0) in one half of a page.
 int64_t page_offset(const KvView& kv, int64_t head, int64_t slot) {
@@ -64,6 +39,10 @@ void RefBackend::embed_rows(const PackedWeight& table, std::span<const int32_t> 
 
 void RefBackend::linear(Tensor x, const PackedWeight& packed, Tensor bias, Epilogue epilogue, Tensor out) noexcept {
   const auto& weight = static_cast<const RefWeight&>(packed);
+  if (weight.activations() == Activations::kNative) {
+    linear_native(x, weight, bias, epilogue, out);
+    return;
+  }
   const int64_t rows = x.dim(0), in = packed.cols(), outs = packed.rows();
   std::vector<float> w(static_cast<size_t>(in));
   for (int64_t o = 0; o < outs; ++o) {

@@ -60,14 +60,44 @@ void decode_nibbles(float d, const uint8_t* __restrict qs, float* __restrict out
   }
 }
 
+/// Where decode_body() puts the same block as integers: IntegerBlocks from `column` on.
+struct IntegerOut {
+  IntegerBlock* __restrict blocks;
+  int64_t column;
+  IntegerOut operator+(int64_t columns) const { return {blocks, column + columns}; }
+  /// The integer of column + i and its scale.
+  void put(size_t i, float scale, int q) const noexcept {
+    const int64_t at = column + static_cast<int64_t>(i);
+    IntegerBlock& block = blocks[at / kIntegerColumns];
+    block.q[at % kIntegerColumns] = static_cast<int8_t>(q);
+    block.scale[at % kIntegerColumns / 16] = scale;
+  }
+};
+
+template <size_t kWidth>
+void decode_row(float scale, const std::array<int8_t, kWidth>& row, uint32_t signs, IntegerOut out) noexcept {
+  for (size_t i = 0; i < kWidth; ++i) out.put(i, scale, (signs >> i & 1U) != 0 ? -row[i] : row[i]);
+}
+
+/// (scale / 8) (8 g + 8 delta): delta is one eighth.
+void decode_shifted_row(float scale, const std::array<int8_t, 8>& row, float delta, IntegerOut out) noexcept {
+  for (size_t i = 0; i < 8; ++i) out.put(i, scale * 0.125F, 8 * row[i] + (delta < 0 ? -1 : 1));
+}
+
+void decode_nibbles(float d, const uint8_t* __restrict qs, IntegerOut out) noexcept {
+  for (size_t i = 0; i < 16; ++i) {
+    out.put(i, d, kIQ4Values[static_cast<size_t>(low(qs[i]))]);
+    out.put(i + 16, d, kIQ4Values[static_cast<size_t>(high(qs[i]))]);
+  }
+}
+
 /// d (0.5 + s) factor, rounded after each product.
 float half_step_scale(float d, uint32_t s, float factor) noexcept {
   return d * (0.5F + to_float(static_cast<int>(s))) * factor;
 }
 
-}  // namespace
-
-void IQ2_XXS::decode(const uint8_t* __restrict block, float* __restrict out) noexcept {
+template <typename Out>
+void decode_body(IQ2_XXS, const uint8_t* __restrict block, Out out) noexcept {
   const float d = load_f16(block);
   for (int part = 0; part < 8; ++part) {
     const uint8_t* index = block + 2 + 8 * part;
@@ -79,7 +109,8 @@ void IQ2_XXS::decode(const uint8_t* __restrict block, float* __restrict out) noe
   }
 }
 
-void IQ2_XS::decode(const uint8_t* __restrict block, float* __restrict out) noexcept {
+template <typename Out>
+void decode_body(IQ2_XS, const uint8_t* __restrict block, Out out) noexcept {
   const float d = load_f16(block);
   for (int k = 0; k < 32; ++k) {
     const uint32_t q = load<uint16_t>(block + 2 + 2 * k);
@@ -88,7 +119,8 @@ void IQ2_XS::decode(const uint8_t* __restrict block, float* __restrict out) noex
   }
 }
 
-void IQ2_S::decode(const uint8_t* __restrict block, float* __restrict out) noexcept {
+template <typename Out>
+void decode_body(IQ2_S, const uint8_t* __restrict block, Out out) noexcept {
   const float d = load_f16(block);
   for (int k = 0; k < 32; ++k) {
     const uint32_t row = block[2 + k] | (block[66 + k / 4] >> (2 * (k % 4)) & 3U) << 8;
@@ -97,7 +129,8 @@ void IQ2_S::decode(const uint8_t* __restrict block, float* __restrict out) noexc
   }
 }
 
-void IQ3_XXS::decode(const uint8_t* __restrict block, float* __restrict out) noexcept {
+template <typename Out>
+void decode_body(IQ3_XXS, const uint8_t* __restrict block, Out out) noexcept {
   const float d = load_f16(block);
   for (int part = 0; part < 8; ++part) {
     const auto a = load<uint32_t>(block + 66 + 4 * part);
@@ -111,7 +144,8 @@ void IQ3_XXS::decode(const uint8_t* __restrict block, float* __restrict out) noe
   }
 }
 
-void IQ3_S::decode(const uint8_t* __restrict block, float* __restrict out) noexcept {
+template <typename Out>
+void decode_body(IQ3_S, const uint8_t* __restrict block, Out out) noexcept {
   const float d = load_f16(block);
   for (int k = 0; k < 64; ++k) {
     const uint32_t row = block[2 + k] | (block[66 + k / 8] >> (k % 8) & 1U) << 8;
@@ -121,7 +155,8 @@ void IQ3_S::decode(const uint8_t* __restrict block, float* __restrict out) noexc
   }
 }
 
-void IQ1_S::decode(const uint8_t* __restrict block, float* __restrict out) noexcept {
+template <typename Out>
+void decode_body(IQ1_S, const uint8_t* __restrict block, Out out) noexcept {
   const float d = load_f16(block);
   for (int k = 0; k < 32; ++k) {
     const uint32_t w = load<uint16_t>(block + 34 + 2 * (k / 4));
@@ -131,7 +166,8 @@ void IQ1_S::decode(const uint8_t* __restrict block, float* __restrict out) noexc
   }
 }
 
-void IQ1_M::decode(const uint8_t* __restrict block, float* __restrict out) noexcept {
+template <typename Out>
+void decode_body(IQ1_M, const uint8_t* __restrict block, Out out) noexcept {
   const uint8_t* w = block + 48;
   uint32_t bits = 0;
   for (int j = 0; j < 4; ++j) bits |= static_cast<uint32_t>(load<uint16_t>(w + 2 * j) >> 12) << (4 * j);
@@ -144,17 +180,76 @@ void IQ1_M::decode(const uint8_t* __restrict block, float* __restrict out) noexc
   }
 }
 
-void IQ4_NL::decode(const uint8_t* __restrict block, float* __restrict out) noexcept {
+template <typename Out>
+void decode_body(IQ4_NL, const uint8_t* __restrict block, Out out) noexcept {
   decode_nibbles(load_f16(block), block + 2, out);
 }
 
-void IQ4_XS::decode(const uint8_t* __restrict block, float* __restrict out) noexcept {
+template <typename Out>
+void decode_body(IQ4_XS, const uint8_t* __restrict block, Out out) noexcept {
   const float d = load_f16(block);
   const int sh = load<uint16_t>(block + 2);
   for (int b = 0; b < 8; ++b) {
     const int s = (block[4 + b / 2] >> (4 * (b % 2)) & 15) | (sh >> (2 * b) & 3) << 4;
     decode_nibbles(d * to_float(s - 32), block + 8 + 16 * b, out + 32 * b);
   }
+}
+
+}  // namespace
+
+void IQ2_XXS::decode(const uint8_t* __restrict block, float* __restrict out) noexcept {
+  decode_body(IQ2_XXS{}, block, out);
+}
+void IQ2_XXS::decode_integers(const uint8_t* __restrict block, IntegerBlock* __restrict out) noexcept {
+  decode_body(IQ2_XXS{}, block, IntegerOut{out, 0});
+}
+void IQ2_XS::decode(const uint8_t* __restrict block, float* __restrict out) noexcept {
+  decode_body(IQ2_XS{}, block, out);
+}
+void IQ2_XS::decode_integers(const uint8_t* __restrict block, IntegerBlock* __restrict out) noexcept {
+  decode_body(IQ2_XS{}, block, IntegerOut{out, 0});
+}
+void IQ2_S::decode(const uint8_t* __restrict block, float* __restrict out) noexcept {
+  decode_body(IQ2_S{}, block, out);
+}
+void IQ2_S::decode_integers(const uint8_t* __restrict block, IntegerBlock* __restrict out) noexcept {
+  decode_body(IQ2_S{}, block, IntegerOut{out, 0});
+}
+void IQ3_XXS::decode(const uint8_t* __restrict block, float* __restrict out) noexcept {
+  decode_body(IQ3_XXS{}, block, out);
+}
+void IQ3_XXS::decode_integers(const uint8_t* __restrict block, IntegerBlock* __restrict out) noexcept {
+  decode_body(IQ3_XXS{}, block, IntegerOut{out, 0});
+}
+void IQ3_S::decode(const uint8_t* __restrict block, float* __restrict out) noexcept {
+  decode_body(IQ3_S{}, block, out);
+}
+void IQ3_S::decode_integers(const uint8_t* __restrict block, IntegerBlock* __restrict out) noexcept {
+  decode_body(IQ3_S{}, block, IntegerOut{out, 0});
+}
+void IQ1_S::decode(const uint8_t* __restrict block, float* __restrict out) noexcept {
+  decode_body(IQ1_S{}, block, out);
+}
+void IQ1_S::decode_integers(const uint8_t* __restrict block, IntegerBlock* __restrict out) noexcept {
+  decode_body(IQ1_S{}, block, IntegerOut{out, 0});
+}
+void IQ1_M::decode(const uint8_t* __restrict block, float* __restrict out) noexcept {
+  decode_body(IQ1_M{}, block, out);
+}
+void IQ1_M::decode_integers(const uint8_t* __restrict block, IntegerBlock* __restrict out) noexcept {
+  decode_body(IQ1_M{}, block, IntegerOut{out, 0});
+}
+void IQ4_NL::decode(const uint8_t* __restrict block, float* __restrict out) noexcept {
+  decode_body(IQ4_NL{}, block, out);
+}
+void IQ4_NL::decode_integers(const uint8_t* __restrict block, IntegerBlock* __restrict out) noexcept {
+  decode_body(IQ4_NL{}, block, IntegerOut{out, 0});
+}
+void IQ4_XS::decode(const uint8_t* __restrict block, float* __restrict out) noexcept {
+  decode_body(IQ4_XS{}, block, out);
+}
+void IQ4_XS::decode_integers(const uint8_t* __restrict block, IntegerBlock* __restrict out) noexcept {
+  decode_body(IQ4_XS{}, block, IntegerOut{out, 0});
 }
 
 }  // namespace duet::blocks

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "backend/types.h"
+#include "tensor/tensor.h"
+
+namespace duet {
+
+/// The rows as the file has them: nothing is rearranged, so this is the plainest reading of a weight.
+class RefWeight final : public PackedWeight {
+ public:
+  explicit RefWeight(const WeightSource& source)
+      : PackedWeight(source),
+        row_bytes_(row_bytes(dtype_info(source.dtype), source.cols)),
+        data_(static_cast<size_t>(source.rows * row_bytes_)) {
+    constexpr int64_t kStagingBytes = int64_t{4} << 20;
+    const int64_t step = std::max<int64_t>(1, kStagingBytes / std::max<int64_t>(1, row_bytes_));
+    for (int64_t row = 0; row < source.rows; row += step) {
+      const int64_t count = std::min(step, source.rows - row);
+      source.read_rows(
+          row, count,
+          std::span(data_).subspan(static_cast<size_t>(row * row_bytes_), static_cast<size_t>(count * row_bytes_)));
+    }
+  }
+  int64_t bytes() const override { return static_cast<int64_t>(data_.size()); }
+  const std::byte* row(int64_t index) const { return data_.data() + index * row_bytes_; }
+  void dequantize_row(int64_t index, float* out) const { dequantize(dtype(), row(index), cols(), out); }
+
+ private:
+  int64_t row_bytes_;
+  std::vector<std::byte> data_;
+};
+
+/// linear() of a weight in the native arithmetic, exactly as docs/numerics.md defines it: every level gives these bits.
+void linear_native(const Tensor& x, const RefWeight& weight, const Tensor& bias, Epilogue epilogue, const Tensor& out);
+
+}  // namespace duet
