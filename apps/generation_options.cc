@@ -68,7 +68,9 @@ void add_session_options(CLI::App& command, SessionOptions& options, bool contex
   command.add_option("--backend", options.backend, "cpu (default), or ref: plain and slow, the specification")
       ->check(CLI::IsMember({"cpu", "ref", "deferred"}))
       ->type_name("NAME");
-  command.add_option("--activations", options.activations, "f32 (default): exact products; native: activations rounded to 8 bits, faster")
+  command
+      .add_option("--activations", options.activations,
+                  "f32 (default): exact products; native: activations rounded to 8 bits, faster")
       ->check(CLI::IsMember({"f32", "native"}))
       ->type_name("MODE");
   if (!context) return;

@@ -151,7 +151,7 @@ void decode(blocks::Q6_K, const uint8_t* block, IntegerBlock* out) {
 void decode(blocks::MXFP4, const uint8_t* block, IntegerBlock* out) {
   set_scale(*out, blocks::e8m0_half(block[0]));
   nibbles(block + 1, 16, 0, out->q);
-  for (int8_t& q : out->q) q = blocks::kTwiceE2M1[static_cast<size_t>(q)];
+  for (int8_t& q : out->q) q = blocks::kTwiceE2M1[static_cast<uint8_t>(q)];
 }
 
 void decode(blocks::NVFP4, const uint8_t* block, IntegerBlock* out) {
@@ -161,7 +161,7 @@ void decode(blocks::NVFP4, const uint8_t* block, IntegerBlock* out) {
     part.minimum[p % 2] = 0.0F;
     int8_t* const q = part.q + 16 * (p % 2);
     nibbles(block + 4 + 8 * p, 8, 0, q);
-    for (int i = 0; i < 16; ++i) q[i] = blocks::kTwiceE2M1[static_cast<size_t>(q[i])];
+    for (int i = 0; i < 16; ++i) q[i] = blocks::kTwiceE2M1[static_cast<uint8_t>(q[i])];
   }
 }
 

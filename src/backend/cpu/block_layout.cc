@@ -23,16 +23,29 @@ constexpr BlockField kQ6_K[] = {{4, 32}, {4, 16}, {1, 16}, {2, 1}};
 constexpr BlockField kIQ4_XS[] = {{2, 1}, {1, 6}, {4, 32}};
 constexpr BlockField kMXFP4[] = {{1, 1}, {4, 4}};
 
-/// out bit 8 i + g = in bit 4 g + i.
+/// out bit 8 i + g = in bit 4 g + i: every fourth bit from i on is gathered in byte i, by halving the gaps.
 uint32_t spread_bits(uint32_t in) {
   uint32_t out = 0;
-  for (uint32_t bit = 0; bit < 32; ++bit) out |= (in >> bit & 1U) << (8 * (bit % 4) + bit / 4);
+  for (uint32_t i = 0; i < 4; ++i) {
+    uint32_t bits = in >> i & 0x11111111U;
+    bits = (bits | bits >> 3) & 0x03030303U;
+    bits = (bits | bits >> 6) & 0x000F000FU;
+    bits = (bits | bits >> 12) & 0x000000FFU;
+    out |= bits << (8 * i);
+  }
   return out;
 }
 
+/// The way back.
 uint32_t gather_bits(uint32_t in) {
   uint32_t out = 0;
-  for (uint32_t bit = 0; bit < 32; ++bit) out |= (in >> (8 * (bit % 4) + bit / 4) & 1U) << bit;
+  for (uint32_t i = 0; i < 4; ++i) {
+    uint32_t bits = in >> (8 * i) & 0x000000FFU;
+    bits = (bits | bits << 12) & 0x000F000FU;
+    bits = (bits | bits << 6) & 0x03030303U;
+    bits = (bits | bits << 3) & 0x11111111U;
+    out |= bits << i;
+  }
   return out;
 }
 

@@ -32,11 +32,11 @@ inline std::vector<DType> weight_types() {
 
 /// Types that have kernels of their own.
 inline const std::vector<DType>& panel_types() {
-  static const std::vector<DType> types = {DType::kF32,  DType::kF16,    DType::kBF16,   DType::kQ4_0,
-                                           DType::kQ4_1, DType::kQ5_0,   DType::kQ5_1,   DType::kQ8_0,
-                                           DType::kQ2_K, DType::kQ3_K,   DType::kQ4_K,   DType::kQ5_K,
-                                           DType::kQ6_K, DType::kIQ4_NL, DType::kIQ4_XS, DType::kMXFP4};
-  return types;
+  static const std::vector<DType> kTypes = {DType::kF32,  DType::kF16,    DType::kBF16,   DType::kQ4_0,
+                                            DType::kQ4_1, DType::kQ5_0,   DType::kQ5_1,   DType::kQ8_0,
+                                            DType::kQ2_K, DType::kQ3_K,   DType::kQ4_K,   DType::kQ5_K,
+                                            DType::kQ6_K, DType::kIQ4_NL, DType::kIQ4_XS, DType::kMXFP4};
+  return kTypes;
 }
 
 inline std::vector<float> random_floats(int64_t count, uint32_t seed, float scale = 1.0f) {
