@@ -204,7 +204,7 @@ void Engine::cancel(RequestId id) {
 }
 
 void Engine::State::finish(Running& r, FinishReason reason, TokenId stop, std::vector<EngineEvent>& events) {
-  events.push_back(RequestFinished{r.id, reason, stop, r.prompt_tokens(), r.reused_tokens, r.new_tokens});
+  events.emplace_back(RequestFinished{r.id, reason, stop, r.prompt_tokens(), r.reused_tokens, r.new_tokens});
   cache.keep(std::move(r.tokens), std::move(r.state));
 }
 
@@ -212,14 +212,14 @@ void Engine::State::finish(Running& r, FinishReason reason, TokenId stop, std::v
 bool Engine::State::judge(Running& r, std::span<float> logits, std::vector<EngineEvent>& events) {
   const auto position = static_cast<int64_t>(r.tokens.size());
   if (!all_finite(logits)) {
-    events.push_back(RequestFailed{r.id, non_finite("logits", position - 1)});
+    events.emplace_back(RequestFailed{r.id, non_finite("logits", position - 1)});
     return false;
   }
   NextToken next;
   try {
     next = choose(r, logits);
   } catch (const Error& error) {
-    events.push_back(RequestFailed{r.id, error});
+    events.emplace_back(RequestFailed{r.id, error});
     return false;
   }
   const TokenId id = next.chosen.id;
@@ -230,7 +230,7 @@ bool Engine::State::judge(Running& r, std::span<float> logits, std::vector<Engin
   }
   r.tokens.push_back(id);
   ++r.new_tokens;
-  events.push_back(std::move(next.chosen));
+  events.emplace_back(std::move(next.chosen));
   if (r.request.max_new_tokens > 0 && r.new_tokens >= r.request.max_new_tokens) {
     finish(r, FinishReason::kLength, TokenId{-1}, events);
     return false;
@@ -293,7 +293,7 @@ std::vector<EngineEvent> Engine::step() {
                     s.decoder->scratch_bytes(rows.count() + end - begin,
                                              std::min<int64_t>(kHeadTileRows, static_cast<int64_t>(parts.size()) + 1)));
     } catch (const Error& error) {
-      events.push_back(RequestFailed{r.id, error});
+      events.emplace_back(RequestFailed{r.id, error});
       failed.push_back(r.id);
       continue;
     }
@@ -311,7 +311,7 @@ std::vector<EngineEvent> Engine::step() {
   for (const Part& part : parts) {
     part.running->state->advance_to(part.end);
     const auto all = static_cast<int64_t>(part.running->tokens.size());
-    if (part.running->new_tokens == 0) events.push_back(PromptProgress{part.running->id, std::min(part.end, all), all});
+    if (part.running->new_tokens == 0) events.emplace_back(PromptProgress{part.running->id, std::min(part.end, all), all});
     if (part.end == all) ready.push_back(&part);
   }
   const int64_t vocabulary = s.decoder->spec().vocabulary;
