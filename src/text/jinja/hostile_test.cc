@@ -31,8 +31,10 @@ std::string nested(std::string_view start) {
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_UNDEFINED__)
 constexpr double kMostSeconds = 20;
+constexpr bool kSlow = true;  // the limit on processor time may end what is quick otherwise
 #else
 constexpr double kMostSeconds = 1;
+constexpr bool kSlow = false;
 #endif
 
 /// `wanted`: the kind of the error, or "text"; empty where it depends on the limits.
@@ -45,7 +47,8 @@ void expect_end(std::string_view wanted, const std::string& source) {
     outcome = template_error_kind_name(error.kind());
   }
   const double seconds = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
-  EXPECT_TRUE(wanted.empty() || outcome == wanted) << outcome << ": " << source.substr(0, 150);
+  EXPECT_TRUE(wanted.empty() || outcome == wanted || (kSlow && wanted == "text" && outcome == "limit"))
+      << outcome << ": " << source.substr(0, 150);
   EXPECT_LT(seconds, kMostSeconds) << source.substr(0, 150);
 }
 
