@@ -311,7 +311,8 @@ std::vector<EngineEvent> Engine::step() {
   for (const Part& part : parts) {
     part.running->state->advance_to(part.end);
     const auto all = static_cast<int64_t>(part.running->tokens.size());
-    if (part.running->new_tokens == 0) events.emplace_back(PromptProgress{part.running->id, std::min(part.end, all), all});
+    if (part.running->new_tokens == 0)
+      events.emplace_back(PromptProgress{part.running->id, std::min(part.end, all), all});
     if (part.end == all) ready.push_back(&part);
   }
   const int64_t vocabulary = s.decoder->spec().vocabulary;
