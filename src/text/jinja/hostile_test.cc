@@ -194,7 +194,7 @@ TEST(JinjaHostile, SearchesThatGoBackOverAndOver) {
   expect_end("text", "{{ ('ab' * 500000).strip('b' * 400000 ~ 'a')|length }}");
   expect_end("text", "{{ ('http://a.b ' * 90000)|urlize(target='x' * 10000)|length }}");
   expect_end("text", "{{ ('<!--' * 250000)|striptags|length }}{{ ('&a' * 400000)|striptags|length }}");
-  expect_end("text", "{{ ('-' * 1000000)|wordwrap(5)|length }}");
+  expect_end("text", "{{ ('-' * 300000)|wordwrap(5)|length }}");
   expect_end("text", "{{ '%x' % 2**500000 }}");
 }
 
