@@ -1,13 +1,12 @@
 #include <fmt/core.h>
 
-#include <cstdlib>
-#include <fstream>
 #include <memory>
 
 #include "apps/command.h"
 #include "apps/generation_options.h"
 #include "apps/model_session.h"
 #include "apps/thinking_options.h"
+#include "base/os_memory.h"
 #include "hub/listing.h"
 #include "hub/pull.h"
 #include "hub/store.h"
@@ -33,16 +32,6 @@ struct ChatArguments {
   SamplingOptions sampling;
   ThinkingOptions thinking;
 };
-
-/// What Linux would give without swapping; UINT64_MAX where it does not say.
-uint64_t available_memory_bytes() {
-  std::ifstream info("/proc/meminfo");
-  for (std::string line; std::getline(info, line);) {
-    if (line.starts_with("MemAvailable:"))
-      return std::strtoull(line.c_str() + sizeof "MemAvailable:" - 1, nullptr, 10) << 10;
-  }
-  return UINT64_MAX;
-}
 
 /// What opens the model again from any folder: a path as an absolute one, a name as it is.
 std::string lasting_name(const std::string& name, const std::filesystem::path& path) {
@@ -73,12 +62,6 @@ OpenedModel open_model(const ChatArguments& arguments, const std::string& name, 
   return opened;
 }
 
-std::vector<std::string> model_names() {
-  std::vector<std::string> names;
-  for (const ListedModel& model : list_models(Store::from_environment(), load_catalog())) names.push_back(model.name);
-  return names;
-}
-
 void chat(const ChatArguments& arguments) {
   watch_interrupts();
   const std::filesystem::path state = Store::from_environment().home() / "state";
@@ -105,7 +88,7 @@ void chat(const ChatArguments& arguments) {
     options.chats_folder = state / "chats";
   }
   options.open_model = [&](const std::string& name) { return open_model(arguments, name, true); };
-  options.model_names = model_names;
+  options.model_names = [] { return model_names(Store::from_environment(), load_catalog()); };
   ChatScreen(std::move(model), std::move(options)).run();
 }
 

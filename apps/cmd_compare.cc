@@ -1,4 +1,3 @@
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,12 +14,14 @@
 #include "terminal/interrupt.h"
 #include "terminal/output.h"
 #include "terminal/progress.h"
+#include "terminal/terminal_mode.h"
 
 namespace duet {
 namespace {
 
 constexpr size_t kMaxModels = 8;
 constexpr int64_t kDefaultAnswerTokens = 128;
+constexpr int kPipedColumns = 120;  // where there is no terminal to fit into
 /// A fact, a step of reasoning, and code: three things that small models differ in.
 constexpr const char* kDefaultPrompts[] = {
     "What is the capital of France?",
@@ -48,12 +49,6 @@ std::string licence_of(const std::string& name, const LoadedModel& model) {
     if (const auto licence = metadata->string("general.license")) return *licence;
   }
   return {};
-}
-
-int terminal_width() {
-  winsize size{};
-  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
-  return 120;
 }
 
 void run_compare(const CompareArguments& arguments, bool json) {
@@ -106,7 +101,7 @@ void run_compare(const CompareArguments& arguments, bool json) {
   } else if (arguments.markdown) {
     output.write(compare_markdown(result));
   } else {
-    output.write(compare_text(result, terminal_width(), output.colour()));
+    output.write(compare_text(result, output.is_terminal() ? terminal_columns() : kPipedColumns, output.colour()));
   }
 }
 

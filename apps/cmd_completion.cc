@@ -37,13 +37,12 @@ constexpr std::string_view kFish =
 bool takes_model(const std::string& type_name) { return type_name == "MODEL" || type_name == "NAME"; }
 
 /// The model names that MODEL may stand for; a broken store has none to offer.
-std::vector<std::string> model_names() {
-  std::vector<std::string> names;
+std::vector<std::string> names_to_offer() {
   try {
-    for (const ListedModel& model : list_models(Store::from_environment(), load_catalog())) names.push_back(model.name);
+    return model_names(Store::from_environment(), load_catalog());
   } catch (const Error&) {
+    return {};
   }
-  return names;
 }
 
 const CLI::Option* find_option(const CLI::App& command, const std::string& word) {
@@ -97,7 +96,7 @@ std::vector<std::string> candidates(const CLI::App& app, const std::vector<std::
   }
   if (wanted == nullptr) {
     const CLI::Option* parameter = positional_at(*command, position);
-    if (parameter != nullptr && takes_model(parameter->get_type_name())) return model_names();
+    if (parameter != nullptr && takes_model(parameter->get_type_name())) return names_to_offer();
     if (parameter != nullptr && parameter->get_type_name() == "SHELL") return {"bash", "zsh", "fish"};
   }
   return {};

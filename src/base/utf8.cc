@@ -67,6 +67,12 @@ size_t ascii_end(std::string_view text, size_t begin) {
   return i;
 }
 
+int64_t count_code_points(std::string_view text) {
+  int64_t count = 0;
+  for (const char c : text) count += (static_cast<unsigned char>(c) & 0xc0) != 0x80 ? 1 : 0;
+  return count;
+}
+
 bool is_valid_utf8(std::string_view text) {
   const auto follows = [&](size_t i) { return (static_cast<unsigned char>(text[i]) & 0xc0) == 0x80; };
   for (size_t i = 0; i < text.size();) {

@@ -99,7 +99,6 @@ class Parser {
     return key;
   }
 
-  /// `detail` follows the item's name in messages: the index inside an array.
   /// `index`: which element of an array it is, for messages.
   std::string read_string(uint64_t max_bytes, std::optional<uint64_t> index = {}) {
     const auto detail = [&] { return index ? fmt::format("[{}]", *index) : std::string(); };

@@ -61,6 +61,12 @@ std::vector<ListedModel> list_models(const Store& store, const Catalog& catalog)
   return out;
 }
 
+std::vector<std::string> model_names(const Store& store, const Catalog& catalog) {
+  std::vector<std::string> names;
+  for (const ListedModel& model : list_models(store, catalog)) names.push_back(model.name);
+  return names;
+}
+
 Removed remove_model(const std::string& name, const Store& store, const Catalog& catalog) {
   Removed removed;
   removed.name = canonical_name(name, catalog);

@@ -24,6 +24,9 @@ struct ListedModel {
 /// The catalogue's models in its order, then the others by name.
 std::vector<ListedModel> list_models(const Store& store, const Catalog& catalog);
 
+/// Their names.
+std::vector<std::string> model_names(const Store& store, const Catalog& catalog);
+
 /// What rm did for one name.
 struct Removed {
   std::string name;

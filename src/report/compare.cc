@@ -10,10 +10,6 @@
 namespace duet {
 namespace {
 
-int64_t characters(std::string_view text) {
-  return std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; });
-}
-
 /// The types that hold a percent of the bytes at least; norms and biases say nothing about a model.
 std::string weight_types(const Checkpoint& checkpoint) {
   std::map<std::string_view, uint64_t> bytes;
@@ -92,7 +88,7 @@ ModelFigures describe(Session& session, std::string licence) {
 
 double tokens_per_character(const Tokenizer& tokenizer, const LanguageSample& sample) {
   const auto ids = tokenizer.encode(sample.text, {.parse_special = false, .add_special = false});
-  return static_cast<double>(ids.size()) / static_cast<double>(characters(sample.text));
+  return static_cast<double>(ids.size()) / static_cast<double>(count_code_points(sample.text));
 }
 
 Comparison compare(std::span<Session* const> sessions, std::span<const std::string> licences,

@@ -165,7 +165,7 @@ class GgufLoader {
     }
   }
 
-  /// Obeying these is not implemented, ignoring them would be silent.
+  /// No file of this kind is known to set these, so what they would mean here is not; ignoring them would be silent.
   void refuse(std::string_view key) const {
     if (metadata_.boolean(key).value_or(false)) {
       fail(ErrorCode::kUnsupportedFeature, "{}: {} is true, which is unknown for this kind of tokenizer", file_, key);

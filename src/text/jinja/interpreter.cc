@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/utf8.h"
 #include "text/jinja/iterators.h"
 #include "text/jinja/loop.h"
 #include "text/jinja/operators.h"
@@ -71,7 +72,7 @@ bool Interpreter::escapes(Escape escape) const {
 void Interpreter::write(Sink& sink, std::string_view text) {
   runtime_.budget.bytes(static_cast<int64_t>(text.size()));
   if (sink.is_result) {
-    for (const char c : text) sink.code_points += (static_cast<unsigned char>(c) & 0xc0) != 0x80 ? 1 : 0;
+    sink.code_points += count_code_points(text);
     const int64_t limit = runtime_.budget.limits().max_output;
     if (sink.code_points > limit) raise_limit("the output is longer than {} characters", limit);
   } else {

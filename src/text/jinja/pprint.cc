@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "base/utf8.h"
 #include "text/jinja/filter_tables.h"
 #include "text/jinja/operators.h"
 #include "text/jinja/signature.h"
@@ -11,10 +12,6 @@ namespace duet::jinja {
 namespace {
 
 constexpr int64_t kWidth = 80;  // of pprint.pformat()
-
-int64_t code_points(std::string_view text) {
-  return std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; });
-}
 
 /// str(type(x)): what keys that cannot be compared are ordered by.
 std::string class_text(const Value& value) {
@@ -103,7 +100,7 @@ class PrettyPrinter {
     const Budget::Nesting nesting(runtime_.budget);
     runtime_.budget.step();
     const std::string whole = repr(value);
-    if (code_points(whole) <= kWidth - indent - allowance) return write(whole);
+    if (count_code_points(whole) <= kWidth - indent - allowance) return write(whole);
     if (value.is(Type::kDict)) {
       format_dict(value, indent, allowance + 1, level + 1);
     } else if (is_plain_sequence(value)) {
@@ -125,7 +122,7 @@ class PrettyPrinter {
       const std::string key = repr(entries[i].first);
       write(key);
       write(": ");
-      format(entries[i].second, indent + 1 + code_points(key) + 2, last ? allowance : 1, level);
+      format(entries[i].second, indent + 1 + count_code_points(key) + 2, last ? allowance : 1, level);
       if (last) break;
       write(",");
       new_row(indent + 1);
@@ -174,7 +171,7 @@ class PrettyPrinter {
       const bool last_line = i + 1 == lines.size();
       std::string line = string_repr(lines[i]);
       runtime_.budget.bytes(static_cast<int64_t>(line.size()) * 4);
-      if (code_points(line) <= width - (last_line ? allowance : 0)) {
+      if (count_code_points(line) <= width - (last_line ? allowance : 0)) {
         rows.push_back(std::move(line));
       } else {
         append_parts(lines[i], width, last_line ? allowance : 0, rows);
@@ -190,7 +187,7 @@ class PrettyPrinter {
       if (end == line.size()) width -= allowance;
       const std::string candidate = string_repr(line.substr(row_begin, end - row_begin));
       runtime_.budget.bytes(static_cast<int64_t>(candidate.size()) * 4);
-      if (code_points(candidate) > width && begin > row_begin) {
+      if (count_code_points(candidate) > width && begin > row_begin) {
         rows.push_back(string_repr(line.substr(row_begin, begin - row_begin)));
         row_begin = begin;
       }
@@ -227,7 +224,7 @@ class PrettyPrinter {
     for (size_t begin = 0; begin < bytes.size(); begin += 4) {
       if (begin == bytes.size() / 4 * 4) width -= allowance;
       const size_t end = std::min(begin + 4, bytes.size());
-      if (code_points(repr_of(row_begin, end)) > width && begin > row_begin) {
+      if (count_code_points(repr_of(row_begin, end)) > width && begin > row_begin) {
         rows.push_back(repr_of(row_begin, begin));
         row_begin = begin;
       }

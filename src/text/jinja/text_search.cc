@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/utf8.h"
 #include "text/jinja/unicode.h"
 
 namespace duet::jinja {
@@ -166,11 +167,8 @@ std::vector<std::string_view> split_lines(std::string_view text, bool keep_ends)
 }
 
 int64_t count(std::string_view text, std::string_view part) {
+  if (part.empty()) return count_code_points(text) + 1;
   int64_t total = 0;
-  if (part.empty()) {
-    for (const char c : text) total += (static_cast<unsigned char>(c) & 0xc0) != 0x80 ? 1 : 0;
-    return total + 1;
-  }
   for (size_t at = find_first(text, part); at != npos; at = find_first(text, part)) {
     text.remove_prefix(at + part.size());
     ++total;

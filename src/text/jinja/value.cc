@@ -6,6 +6,7 @@
 #include <functional>
 #include <limits>
 
+#include "base/utf8.h"
 #include "text/jinja/attributes.h"
 #include "text/jinja/runtime.h"
 
@@ -21,12 +22,6 @@ bool Value::is_markup() const { return is_string() && as<String>().markup; }
 const std::vector<Value>& Value::items() const { return as<Sequence>().items; }
 
 namespace {
-
-int64_t count_code_points(std::string_view text) {
-  int64_t count = 0;
-  for (const char c : text) count += (static_cast<unsigned char>(c) & 0xc0) != 0x80 ? 1 : 0;
-  return count;
-}
 
 constexpr int64_t kValueBytes = static_cast<int64_t>(sizeof(Value));
 
