@@ -27,7 +27,7 @@ Json to_json(const ListedModel& model) {
 }
 
 std::string table(const std::vector<ListedModel>& models) {
-  const auto shown = [](const std::string& text) { return text.empty() ? std::string("-") : text; };
+  const auto or_dash = [](const std::string& text) { return text.empty() ? std::string("-") : text; };
   size_t name = 4;
   size_t family = 6;
   size_t state = 5;
@@ -39,8 +39,8 @@ std::string table(const std::vector<ListedModel>& models) {
   std::string out = fmt::format("{:<{}}  {:<{}}  {:>8}  {:<{}}  {}\n", "NAME", name, "FAMILY", family, "SIZE", "STATE",
                                 state, "LICENCE");
   for (const ListedModel& model : models) {
-    out += fmt::format("{:<{}}  {:<{}}  {:>8}  {:<{}}  {}\n", model.name, name, shown(model.family), family,
-                       human_bytes(model.bytes), model.state, state, shown(model.licence.model));
+    out += fmt::format("{:<{}}  {:<{}}  {:>8}  {:<{}}  {}\n", model.name, name, or_dash(model.family), family,
+                       human_bytes(model.bytes), model.state, state, or_dash(model.licence.model));
     if (!model.detail.empty()) out += fmt::format("    {}\n", model.detail);
   }
   return out;

@@ -175,7 +175,7 @@ Json failure(const Error& error) {
                       {"code", Json(error_code_name(error.code()))}};
 }
 
-void run_plain(TemplateSource& source, const TemplateOptions& options) {
+void render_plain(TemplateSource& source, const TemplateOptions& options) {
   TemplateInput input;
   if (!options.messages_file.empty()) {
     Json json =
@@ -235,7 +235,7 @@ void add_template_command(CLI::App& app, CommandState& state) {
     if (options->text.empty() && options->messages_file.empty()) {
       fail(ErrorCode::kUsageError, "give a text, --messages FILE or --jsonl");
     }
-    run_plain(source, *options);
+    render_plain(source, *options);
   });
 }
 

@@ -129,7 +129,7 @@ void print_pieces(const Tokenizer& tokenizer, const std::vector<TokenId>& ids, c
   out.write(text + out.dim(fmt::format("{} tokens (--ids prints their numbers)", ids.size())) + "\n");
 }
 
-void run_plain(const Tokenizer& tokenizer, const Options& options) {
+void show_plain(const Tokenizer& tokenizer, const Options& options) {
   if (options.decode) {
     std::vector<TokenId> ids;
     for (const std::string& argument : options.arguments) {
@@ -197,7 +197,7 @@ void add_tokenize_command(CLI::App& app, CommandState& state) {
       const bool good = answer_jsonl({.answer = [&](const Json& record) { return answer(*tokenizer, record); }});
       if (!good) state.exit_status = 1;
     } else {
-      run_plain(*tokenizer, *options);
+      show_plain(*tokenizer, *options);
     }
   });
 }
