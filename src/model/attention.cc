@@ -27,7 +27,7 @@ void Attention::forward(Ctx& ctx, const Batch& batch, int64_t layer, const RopeT
   std::vector<std::span<std::byte* const>> pages;
   pages.reserve(batch.states.size());
   for (const SequenceState* state : batch.states) pages.push_back(state->pages(layer));
-  const KvView kv{DType::kF32, kv_heads, dim, pages};
+  const KvView kv{kv_type, kv_heads, dim, pages};
   const RowPlaces places{batch.sequence, batch.positions};
   ops::kv_write(ctx, k, v, kv, places);
   const Tensor mixed = ctx.scratch({rows, heads, dim});

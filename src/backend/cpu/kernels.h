@@ -23,7 +23,7 @@ inline constexpr int64_t kAttentionRows = 48;
 inline constexpr int64_t kAttentionColumns = 256;
 /// Floats of one worker's scratch in attention.
 inline constexpr int64_t kAttentionScratch =
-    kAttentionColumns * 64 + kAttentionColumns * kAttentionRows + 3 * kAttentionRows * 64 + 64 * kPanelRows;
+    kAttentionColumns * kAttentionRows + 3 * kAttentionRows * 64 + 64 * kPanelRows + 64;
 
 /// Largest row tile of any level; row_tile of a level divides it.
 inline constexpr int64_t kMaxRowTile = 12;
@@ -62,8 +62,10 @@ struct AttentionPiece {
   const float* q = nullptr;  // [T, heads, head_dim]
   float* out = nullptr;      // the same shape
   int64_t heads = 0, kv_heads = 0, head_dim = 0;
-  const std::byte* const* pages = nullptr;  // float32 K [kv_heads, 64, head_dim], then V
-  const int32_t* position = nullptr;        // [T]
+  const std::byte* const* pages = nullptr;  // as KvView has them
+  DType kv_type = DType::kF32;
+  int64_t head_bytes = 0;             // of one head's keys, or values, in a page
+  const int32_t* position = nullptr;  // [T]
   float scale = 1.0f;
   int64_t window = 0;
   int64_t kv_head = 0;
