@@ -8,6 +8,7 @@
 
 #include "tensor/dtype.h"
 #include "tensor/integer_blocks.h"
+#include "tensor/tensor.h"
 
 namespace duet {
 
@@ -51,6 +52,17 @@ class PackedWeight {
 };
 
 enum class Epilogue { kNone, kAdd };
+
+/// out = x W' + bias (kNone) or out += x W' + bias (kAdd).
+struct LinearTerm {
+  const PackedWeight* weight;
+  Tensor bias;  // [out] or undefined
+  Epilogue epilogue = Epilogue::kNone;
+  Tensor out;  // [T, out]
+};
+
+/// Terms of one call of linear() at most.
+inline constexpr size_t kMaxLinearTerms = 4;
 
 /// Keys and values of a layer. Page i of a sequence holds positions [i P, (i+1) P). A token row is rounded once to
 /// `dtype` (round_row()) when it enters, and every reader reads the rounded row. A page is the keys [Hk, D, P],

@@ -21,8 +21,8 @@ std::vector<float> run_linear(const Cpu& cpu, const PackedWeight& weight, std::v
                               Epilogue epilogue, std::vector<float> out, int64_t rows) {
   Tensor b;
   if (!bias.empty()) b = test::view(bias, Shape{weight.rows()});
-  cpu->linear(test::view(x, Shape{rows, weight.cols()}), weight, b, epilogue,
-              test::view(out, Shape{rows, weight.rows()}));
+  const LinearTerm term = {&weight, b, epilogue, test::view(out, Shape{rows, weight.rows()})};
+  cpu->linear(test::view(x, Shape{rows, weight.cols()}), {&term, 1});
   return out;
 }
 

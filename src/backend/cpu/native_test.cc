@@ -39,8 +39,8 @@ std::vector<float> multiply(Backend& backend, const PackedWeight& weight, std::v
   const int64_t rows = weight.cols() == 0 ? 1 : static_cast<int64_t>(x.size()) / weight.cols();
   Tensor b;
   if (!bias.empty()) b = test::view(bias, Shape{weight.rows()});
-  backend.linear(test::view(x, Shape{rows, weight.cols()}), weight, b, epilogue,
-                 test::view(out, Shape{rows, weight.rows()}));
+  const LinearTerm term = {&weight, b, epilogue, test::view(out, Shape{rows, weight.rows()})};
+  backend.linear(test::view(x, Shape{rows, weight.cols()}), {&term, 1});
   return out;
 }
 
@@ -228,6 +228,40 @@ TEST_P(NativeLevel, NanAndInfinityReachEveryOutputOfTheirRow) {
           EXPECT_EQ(std::isnan(y[static_cast<size_t>(i)]), i / m.rows == row);
         }
         EXPECT_TRUE(test::same_bits(multiply(*ref, m, x), y));
+      }
+    }
+  }
+}
+
+TEST_P(NativeLevel, TermsOfOneCallHaveTheBitsThatEachHasAlone) {
+  const Matrix matrices[] = {
+      test::random_matrix(DType::kQ4_K, 40, 512, next_seed()), test::random_matrix(DType::kBF16, 17, 512, next_seed()),
+      test::random_matrix(DType::kQ8_0, 5, 512, next_seed()), test::random_matrix(DType::kQ6_K, 300, 512, next_seed())};
+  for (const int threads : {1, 3}) {
+    const Cpu cpu(GetParam(), threads);
+    for (const int64_t rows : {1, 2, 7, 140}) {
+      std::vector<float> x = test::random_floats(rows * 512, next_seed());
+      std::vector<std::unique_ptr<PackedWeight>> weights;
+      std::vector<std::vector<float>> together, alone, bias;
+      for (const Matrix& m : matrices) {
+        weights.push_back(cpu->pack(native(m)));
+        together.push_back(test::random_floats(rows * m.rows, next_seed()));
+        alone.push_back(together.back());
+        bias.push_back(test::random_floats(m.rows, next_seed()));
+      }
+      std::vector<LinearTerm> terms;
+      for (size_t i = 0; i < weights.size(); ++i) {
+        const int64_t outs = weights[i]->rows();
+        terms.push_back({weights[i].get(), i % 2 == 0 ? test::view(bias[i], Shape{outs}) : Tensor{},
+                         i < 2 ? Epilogue::kAdd : Epilogue::kNone, test::view(together[i], Shape{rows, outs})});
+      }
+      const Tensor in = test::view(x, Shape{rows, 512});
+      cpu->linear(in, terms);
+      for (size_t i = 0; i < terms.size(); ++i) {
+        LinearTerm term = terms[i];
+        term.out = test::view(alone[i], Shape{rows, weights[i]->rows()});
+        cpu->linear(in, {&term, 1});
+        EXPECT_TRUE(test::same_bits(together[i], alone[i])) << "term " << i << ", " << rows << " rows";
       }
     }
   }

@@ -20,6 +20,23 @@ std::byte* page_of(const KvView& kv, int64_t sequence, int64_t position) {
   return kv.pages[static_cast<size_t>(sequence)][static_cast<size_t>(position / KvView::kPageTokens)];
 }
 
+/// The plain product with the dequantized weight, summed in float64.
+void linear_f32(const Tensor& x, const LinearTerm& term) {
+  const auto& weight = static_cast<const RefWeight&>(*term.weight);
+  const int64_t rows = x.dim(0), in = weight.cols(), outs = weight.rows();
+  std::vector<float> w(static_cast<size_t>(in));
+  for (int64_t o = 0; o < outs; ++o) {
+    weight.dequantize_row(o, w.data());
+    for (int64_t t = 0; t < rows; ++t) {
+      double sum = 0;
+      for (int64_t k = 0; k < in; ++k) sum += static_cast<double>(x.f32()[t * in + k]) * w[static_cast<size_t>(k)];
+      if (term.bias.defined()) sum += term.bias.f32()[o];
+      float& result = term.out.f32()[t * outs + o];
+      result = static_cast<float>(term.epilogue == Epilogue::kAdd ? result + sum : sum);
+    }
+  }
+}
+
 }  // namespace
 
 std::unique_ptr<PackedWeight> RefBackend::pack(const WeightSource& source) {
@@ -32,22 +49,12 @@ void RefBackend::embed_rows(const PackedWeight& table, std::span<const int32_t> 
     weight.dequantize_row(ids[t], out.f32() + static_cast<int64_t>(t) * table.cols());
 }
 
-void RefBackend::linear(Tensor x, const PackedWeight& packed, Tensor bias, Epilogue epilogue, Tensor out) noexcept {
-  const auto& weight = static_cast<const RefWeight&>(packed);
-  if (weight.activations() == Activations::kNative) {
-    linear_native(x, weight, bias, epilogue, out);
-    return;
-  }
-  const int64_t rows = x.dim(0), in = packed.cols(), outs = packed.rows();
-  std::vector<float> w(static_cast<size_t>(in));
-  for (int64_t o = 0; o < outs; ++o) {
-    weight.dequantize_row(o, w.data());
-    for (int64_t t = 0; t < rows; ++t) {
-      double sum = 0;
-      for (int64_t k = 0; k < in; ++k) sum += static_cast<double>(x.f32()[t * in + k]) * w[static_cast<size_t>(k)];
-      if (bias.defined()) sum += bias.f32()[o];
-      float& result = out.f32()[t * outs + o];
-      result = static_cast<float>(epilogue == Epilogue::kAdd ? result + sum : sum);
+void RefBackend::linear(Tensor x, std::span<const LinearTerm> terms) noexcept {
+  for (const LinearTerm& term : terms) {
+    if (term.weight->activations() == Activations::kNative) {
+      linear_native(x, term);
+    } else {
+      linear_f32(x, term);
     }
   }
 }
