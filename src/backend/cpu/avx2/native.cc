@@ -10,7 +10,7 @@ namespace {
 
 #include "backend/cpu/avx2/lanes.inc"
 
-constexpr int kUnrollWords = 8, kParts = 2, kTileRows = 6, kDirectRows = 2;
+constexpr int kUnrollWords = 8, kParts = 2, kTileRows = 4, kDirectRows = 4;
 using H = __m256i;
 using F = __m256;
 
