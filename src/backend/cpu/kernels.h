@@ -95,8 +95,8 @@ constexpr int64_t native_expanded_bytes(int scales, int minimums) {
 /// Columns that are expanded at once; whole blocks of every type.
 inline constexpr int64_t kNativeColumns = 512;
 /// Chains of 16 outputs in the native arithmetic: sums[r][lane] = the value in it (0 without `go_on`) plus the links of
-/// the blocks in ascending order.   x [32-column blocks, rows], rows in [1, native_tile] (direct: native_direct_rows),
-/// sums [rows, 16]
+/// the blocks in ascending order.   x [32-column blocks, rows], rows in [1, native_tile] (direct: no more than
+/// native_direct_rows either), sums [rows, 16]
 using NativeTileKernel = void (*)(const std::byte* groups, int64_t count, const NativeBlock* x, int64_t rows,
                                   float* sums, bool go_on) noexcept;
 /// Expands `count` groups of a packed panel.
@@ -107,6 +107,7 @@ struct NativeKernels {
   NativeTileKernel direct = nullptr;
   NativeExpandKernel expand = nullptr;
   NativeTileKernel expanded = nullptr;
+  int64_t direct_rows = 0;  // of this type, where it is more than native_direct_rows
 };
 
 /// Kernels of one weight type. A type without them (null) keeps its rows as the file has them and goes through
@@ -124,7 +125,7 @@ struct CpuKernels {
   /// Expanded panels of signed bytes, for rows without a packed form: [scales - 1][minimums].
   NativeTileKernel native_plain[2][3] = {};
   NativeRoundKernel native_round = nullptr;
-  int64_t native_tile = 1;         // rows of a call of an expanded kernel; divides kMaxRowTile
+  int64_t native_tile = 1;         // rows of a call of a native kernel; divides kMaxRowTile
   int64_t native_direct_rows = 1;  // up to so many rows are multiplied from the packed groups, more from an expansion
   int64_t row_tile = 1;            // rows of a gemm call
   GemmKernel gemm = nullptr;

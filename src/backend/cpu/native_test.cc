@@ -157,7 +157,7 @@ TEST_P(NativeLevel, EveryTypeHasTheBitsOfRefForEveryNumberOfRows) {
       const Matrix m = test::random_matrix(dtype, 53, in, next_seed());
       const auto weight = cpu->pack(native(m));
       EXPECT_EQ(weight->bytes(), static_cast<int64_t>(m.bytes.size()));
-      for (const int64_t rows : {1, 2, 3, 4, 8, 15}) {
+      for (const int64_t rows : {1, 2, 3, 4, 5, 8, 12, 15}) {
         const std::vector<float> x = activations(rows, in);
         const std::vector<float> zero(static_cast<size_t>(rows * m.rows));
         EXPECT_TRUE(
