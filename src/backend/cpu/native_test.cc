@@ -138,13 +138,10 @@ TEST(Native, RefRoundsTiesToEvenAndLinksBlocksInOrder) {
 class NativeLevel : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
-    const auto levels = supported_cpu_levels();
-    if (std::find(levels.begin(), levels.end(), GetParam()) == levels.end()) {
-      GTEST_SKIP() << "this CPU lacks " << GetParam();
-    }
+    if (const std::string reason = test::why_not(GetParam()); !reason.empty()) GTEST_SKIP() << reason;
   }
 };
-INSTANTIATE_TEST_SUITE_P(Native, NativeLevel, testing::Values("baseline", "avx2", "avx512"),
+INSTANTIATE_TEST_SUITE_P(Native, NativeLevel, testing::ValuesIn(test::all_levels()),
                          [](const auto& level) { return level.param; });
 
 TEST_P(NativeLevel, EveryTypeHasTheBitsOfRefForEveryNumberOfRows) {
@@ -157,7 +154,7 @@ TEST_P(NativeLevel, EveryTypeHasTheBitsOfRefForEveryNumberOfRows) {
       const Matrix m = test::random_matrix(dtype, 53, in, next_seed());
       const auto weight = cpu->pack(native(m));
       EXPECT_EQ(weight->bytes(), static_cast<int64_t>(m.bytes.size()));
-      for (const int64_t rows : {1, 2, 3, 4, 8, 15}) {
+      for (const int64_t rows : {1, 2, 3, 4, 5, 8, 12, 13, 15, 33}) {
         const std::vector<float> x = activations(rows, in);
         const std::vector<float> zero(static_cast<size_t>(rows * m.rows));
         EXPECT_TRUE(
