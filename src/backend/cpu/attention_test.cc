@@ -157,7 +157,7 @@ class AttentionLevel : public testing::TestWithParam<std::string> {
     if (const std::string reason = test::why_not(GetParam()); !reason.empty()) GTEST_SKIP() << reason;
   }
 };
-INSTANTIATE_TEST_SUITE_P(Attention, AttentionLevel, testing::ValuesIn(test::all_levels()),
+INSTANTIATE_TEST_SUITE_P(Attention, AttentionLevel, testing::ValuesIn(test::float_levels()),
                          [](const auto& level) { return level.param; });
 
 TEST_P(AttentionLevel, IsWithinTheBound) {

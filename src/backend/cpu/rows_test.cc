@@ -19,7 +19,7 @@ class RowsLevel : public testing::TestWithParam<std::string> {
     if (const std::string reason = test::why_not(GetParam()); !reason.empty()) GTEST_SKIP() << reason;
   }
 };
-INSTANTIATE_TEST_SUITE_P(Rows, RowsLevel, testing::ValuesIn(test::all_levels()),
+INSTANTIATE_TEST_SUITE_P(Rows, RowsLevel, testing::ValuesIn(test::float_levels()),
                          [](const auto& level) { return level.param; });
 
 /// |actual - expected| in units of the last place of `expected`, which is that of 2^-126 below the normal range.

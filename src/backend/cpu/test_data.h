@@ -113,6 +113,16 @@ inline const std::vector<std::string>& all_levels() {
   return kLevels;
 }
 
+/// Kernels that are slow: fewer shapes will do where all of them take the same way.
+inline bool emulated(std::string_view level) { return level.find("_emulated") != std::string_view::npos; }
+
+/// Those that differ in the float32 kernels.
+inline std::vector<std::string> float_levels() {
+  std::vector<std::string> levels = all_levels();
+  levels.erase(std::remove(levels.begin(), levels.end(), "avx512vnni_emulated"), levels.end());  // has those of avx512
+  return levels;
+}
+
 /// Why a level of all_levels() is not tested on this machine; empty if it is.
 inline std::string why_not(std::string_view level) {
   const auto real = supported_cpu_levels();
@@ -134,7 +144,7 @@ inline std::vector<std::string> levels_here() {
 /// The kernels of a level of all_levels(), or as choose_cpu_level() chooses.
 inline CpuLevel choose_level(std::string_view name) {
 #if defined(__x86_64__)
-  if (name.find("_emulated") != std::string_view::npos) {
+  if (emulated(name)) {
     CpuLevel level = choose_cpu_level("baseline");
     level.name = name;
     fill_emulated_avx512_kernels(level.kernels);
