@@ -169,12 +169,10 @@ void expect_attention(const Cpu& cpu, const Case& c, uint32_t seed) {
 class AttentionLevel : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
-    const auto levels = supported_cpu_levels();
-    if (std::find(levels.begin(), levels.end(), GetParam()) == levels.end())
-      GTEST_SKIP() << "this CPU lacks " << GetParam();
+    if (const std::string reason = test::why_not(GetParam()); !reason.empty()) GTEST_SKIP() << reason;
   }
 };
-INSTANTIATE_TEST_SUITE_P(Attention, AttentionLevel, testing::Values("baseline", "avx2", "avx512"),
+INSTANTIATE_TEST_SUITE_P(Attention, AttentionLevel, testing::ValuesIn(test::float_levels()),
                          [](const auto& level) { return level.param; });
 
 TEST_P(AttentionLevel, IsWithinTheBound) {
@@ -355,8 +353,8 @@ TEST_P(AttentionLevel, AKeyOfMinusInfinityHasNoWeight) {
 }
 
 TEST(Attention, Avx2AndAvx512GiveTheSameBits) {
-  if (supported_cpu_levels().back() != "avx512") GTEST_SKIP() << "this CPU lacks avx512";
-  const Cpu low("avx2"), high("avx512");
+  if (!test::why_not("avx2").empty()) GTEST_SKIP() << test::why_not("avx2");
+  const Cpu low("avx2"), high(test::why_not("avx512").empty() ? "avx512" : "avx512_emulated");
   for (const DType type : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0}) {
     Case c = prefix(9, 3, 64, 0, 200);
     c.type = type;

@@ -81,7 +81,7 @@ struct NativeBlock {
   float scale;
   float sum;        // scale times the sum of q
   int16_t sums[2];  // of q[0..15] and q[16..31]
-  int32_t unused;   // 48 bytes
+  int32_t unused;   // 48 bytes; a level may fill what is behind `sum` in its own way
 };
 
 /// Rounds `blocks` blocks of 32 activations; block b goes to out[b * stride].
@@ -140,6 +140,8 @@ void fill_baseline_native(CpuKernels& table) noexcept;
 void fill_avx2_kernels(CpuKernels& table) noexcept;
 void fill_avx2_native(CpuKernels& table) noexcept;
 void fill_avx512_kernels(CpuKernels& table) noexcept;
+void fill_avx512_native(CpuKernels& table) noexcept;
+void fill_avx512vnni_native(CpuKernels& table) noexcept;
 #endif
 
 }  // namespace duet

@@ -1,5 +1,7 @@
 #include "backend/cpu/level.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -13,7 +15,7 @@
 namespace duet {
 namespace {
 
-constexpr std::array<std::string_view, 3> kLevels = {"baseline", "avx2", "avx512"};
+constexpr std::array<std::string_view, 4> kLevels = {"baseline", "avx2", "avx512", "avx512vnni"};
 
 #if defined(__x86_64__)
 /// Bits of the register XCR0: the register files that the operating system saves.
@@ -27,7 +29,7 @@ bool has(uint32_t bits, std::initializer_list<int> wanted) {
   return std::all_of(wanted.begin(), wanted.end(), [&](int bit) { return (bits >> bit & 1U) != 0; });
 }
 
-/// 0 baseline, 1 avx2, 2 avx512. Bits: Intel SDM volume 2A, CPUID leaves 1 and 7.
+/// An index of kLevels. Bits: Intel SDM volume 2A, CPUID leaves 1 and 7.
 size_t best_level() {
   uint32_t a = 0, b = 0, c = 0, d = 0;
   if (__get_cpuid(1, &a, &b, &c, &d) == 0) return 0;
@@ -37,7 +39,9 @@ size_t best_level() {
   if (!has(saved, {1, 2}) || __get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return 0;
   constexpr int kAvx2 = 5, kAvx512F = 16, kAvx512Dq = 17, kAvx512Bw = 30, kAvx512Vl = 31;
   if (!has(b, {kAvx2})) return 0;
-  return has(saved, {5, 6, 7}) && has(b, {kAvx512F, kAvx512Dq, kAvx512Bw, kAvx512Vl}) ? 2 : 1;
+  if (!has(saved, {5, 6, 7}) || !has(b, {kAvx512F, kAvx512Dq, kAvx512Bw, kAvx512Vl})) return 1;
+  constexpr int kAvx512Vnni = 11;
+  return has(c, {kAvx512Vnni}) ? 3 : 2;
 }
 #else
 size_t best_level() { return 0; }
@@ -59,7 +63,7 @@ CpuLevel choose_cpu_level(std::string_view name) {
   if (!name.empty()) {
     level = static_cast<size_t>(std::find(kLevels.begin(), kLevels.end(), name) - kLevels.begin());
     if (level == kLevels.size()) {
-      fail(ErrorCode::kBadValue, "CPU level '{}' is not one of baseline, avx2, avx512", printable(name));
+      fail(ErrorCode::kBadValue, "CPU level '{}' is not one of {}", printable(name), fmt::join(kLevels, ", "));
     }
     if (level > best) {
       throw Error(ErrorCode::kUnsupportedFeature, fmt::format("this CPU lacks the level {}", name),
@@ -72,8 +76,10 @@ CpuLevel choose_cpu_level(std::string_view name) {
   fill_baseline_native(chosen.kernels);
 #if defined(__x86_64__)
   if (level >= 1) fill_avx2_kernels(chosen.kernels);
-  if (level >= 1) fill_avx2_native(chosen.kernels);  // avx512 has none of its own yet: the same bits
+  if (level >= 1) fill_avx2_native(chosen.kernels);
   if (level >= 2) fill_avx512_kernels(chosen.kernels);
+  if (level >= 2) fill_avx512_native(chosen.kernels);
+  if (level >= 3) fill_avx512vnni_native(chosen.kernels);
 #endif
   return chosen;
 }

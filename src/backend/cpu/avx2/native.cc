@@ -1,4 +1,4 @@
-// The native arithmetic at the level avx2: 8 rows of a panel are one register. avx512 uses it too.
+// The native arithmetic at the level avx2: 8 rows of a panel are one register.
 #include "backend/cpu/kernels.h"
 
 #include <immintrin.h>
