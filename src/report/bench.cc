@@ -91,7 +91,7 @@ SpeedRatio ratio(const Speed& ours, const Speed& theirs) {
   return {summarize(std::move(reading)), summarize(std::move(writing))};
 }
 
-BenchResult bench(const std::function<std::unique_ptr<Session>()>& open, const std::string& activations,
+BenchResult bench(const std::function<std::unique_ptr<Session>()>& open, const SessionOptions& session_options,
                   const BenchOptions& options, const Cancelled& cancelled,
                   const std::function<void(std::string_view what, int64_t done, int64_t total)>& progress) {
   using Clock = std::chrono::steady_clock;
@@ -124,8 +124,8 @@ BenchResult bench(const std::function<std::unique_ptr<Session>()>& open, const s
 
   result.cpu = cpu_name();
   result.features = feature_names(cpu_features());
-  result.level = cpu_level_name();
-  result.activations = activations;
+  result.level = session_options.backend == "cpu" ? cpu_level_name() : std::string_view(session_options.backend);
+  result.activations = session_options.activations;
   result.threads = session->pool().threads();
   result.plan = options.plan;
   result.repetitions = options.repetitions;

@@ -74,8 +74,9 @@ struct BenchResult {
   std::vector<PeerFigures> peers;
 };
 
-/// Loads a model with `open` and measures it, its peers and the machine in turns. Throws what these throw, cancelled.
-BenchResult bench(const std::function<std::unique_ptr<Session>()>& open, const std::string& activations,
+/// Loads a model with `open`, which goes by `session_options`, and measures it, its peers and the machine in turns.
+/// Throws what these throw, cancelled.
+BenchResult bench(const std::function<std::unique_ptr<Session>()>& open, const SessionOptions& session_options,
                   const BenchOptions& options, const Cancelled& cancelled,
                   const std::function<void(std::string_view what, int64_t done, int64_t total)>& progress);
 

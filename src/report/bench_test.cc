@@ -87,9 +87,10 @@ TEST(Bench, MeasuresAModel) {
   options.plan = {.prompt_tokens = 8, .answer_tokens = 3};
   options.repetitions = 2;
   int64_t steps = 0;
-  const BenchResult result = bench(open, "f32", options, {}, [&](auto, int64_t, int64_t total) { steps = total; });
+  const BenchResult result = bench(open, {}, options, {}, [&](auto, int64_t, int64_t total) { steps = total; });
   EXPECT_EQ(steps, 3);
   EXPECT_EQ(result.threads, 2);
+  EXPECT_EQ(result.level, cpu_level_name());
   EXPECT_EQ(result.speed.samples.size(), 2u);
   EXPECT_GT(result.load_seconds, 0);
   EXPECT_GT(result.first_token_seconds, result.load_seconds);
@@ -97,7 +98,7 @@ TEST(Bench, MeasuresAModel) {
   EXPECT_GT(result.limits.read.median, 0);
   EXPECT_GT(result.share.writing, 0);
   EXPECT_GT(result.share.reading, 0);
-  EXPECT_ERROR(bench(open, "f32", options, [] { return true; }, {}), ErrorCode::kCancelled, "interrupted");
+  EXPECT_ERROR(bench(open, {}, options, [] { return true; }, {}), ErrorCode::kCancelled, "interrupted");
 }
 
 }  // namespace
