@@ -69,7 +69,9 @@ std::vector<BenchRow> speed_rows(const BenchResult& result) {
                        human_bytes(static_cast<uint64_t>(result.work.writing_bytes)))}};
 }
 
-std::vector<TableColumn> limit_columns() { return {{"limit of this machine"}, {"at most", true}, {"lowest to highest, instruction"}}; }
+std::vector<TableColumn> limit_columns() {
+  return {{"limit of this machine"}, {"at most", true}, {"lowest to highest, instruction"}};
+}
 std::vector<BenchRow> limit_rows(const BenchResult& result) {
   const MachineLimits& limits = result.limits;
   constexpr double kGiga = 1e9;

@@ -1,16 +1,12 @@
-#include <unistd.h>
-
 #include <memory>
 
 #include "apps/bench_report.h"
 #include "apps/command.h"
 #include "apps/generation_options.h"
 #include "apps/model_session.h"
+#include "apps/report_output.h"
 #include "hub/resolve.h"
 #include "terminal/interrupt.h"
-#include "terminal/output.h"
-#include "terminal/progress.h"
-#include "terminal/terminal_mode.h"
 
 namespace duet {
 namespace {
@@ -24,7 +20,7 @@ struct BenchArguments {
 };
 
 void run_bench(BenchArguments& arguments, bool json) {
-  if (json && arguments.markdown) fail(ErrorCode::kUsageError, "--json and --md do not go together");
+  check_report_flags(json, arguments.markdown);
   watch_interrupts();
   const std::filesystem::path path = resolve_model(arguments.model);
   BenchOptions& options = arguments.options;
@@ -33,29 +29,15 @@ void run_bench(BenchArguments& arguments, bool json) {
   if (!options.peers.empty() && std::filesystem::is_directory(path)) {
     fail(ErrorCode::kUsageError, "--against needs a GGUF file, {} is a folder", printable(path.filename().string()));
   }
-  ProgressDisplay display(ProgressDisplay::standard_error());
-  const bool drawn = ::isatty(STDERR_FILENO) == 1;
   BenchResult result;
-  try {
+  with_progress([&](const ReportProgress& progress) {
     result = bench([&] { return open_session(path, arguments.session); }, arguments.session, options,
-                   [] { return interrupt_requested().load(); },
-                   [&](std::string_view what, int64_t done, int64_t total) {
-                     if (drawn) display.advance_steps(what, static_cast<uint64_t>(done), static_cast<uint64_t>(total));
-                   });
-  } catch (...) {
-    display.finish();
-    throw;
-  }
-  display.finish();
-  const Output output(STDOUT_FILENO);
-  if (json) {
-    output.write(bench_json(result).dump() + "\n");
-  } else if (arguments.markdown) {
-    output.write(bench_markdown(result));
-  } else {
-    constexpr int kColumnsOfPipe = 120;
-    output.write(bench_text(result, output.is_terminal() ? terminal_columns() : kColumnsOfPipe, output.colour()));
-  }
+                   [] { return interrupt_requested().load(); }, progress);
+  });
+  print_report({.json = [&] { return bench_json(result); },
+                .markdown = [&] { return bench_markdown(result); },
+                .text = [&](int width, bool bold) { return bench_text(result, width, bold); }},
+               json, arguments.markdown);
 }
 
 }  // namespace

@@ -174,6 +174,7 @@ std::vector<Speed> measure_speed(std::span<SpeedSubject* const> subjects, int re
   }
   if (step) step(total, total);
   std::vector<Speed> speeds;
+  speeds.reserve(samples.size());
   for (auto& own : samples) speeds.push_back(speed_of(std::move(own)));
   return speeds;
 }

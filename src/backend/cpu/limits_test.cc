@@ -8,6 +8,7 @@
 #include "backend/cpu/level.h"
 #include "backend/cpu/memory.h"
 #include "backend/cpu/probe.h"
+#include "base/cpu_features.h"
 
 namespace duet {
 namespace {
@@ -56,6 +57,10 @@ TEST(Limits, EveryByteIsRead) {
   const auto levels = supported_cpu_levels().size();
   if (levels > 1) check(fill_avx2_probes);
   if (levels > 2) check([](CpuProbes& probes) { fill_avx512_probes(probes, false, false); });
+  const CpuFeatures features = cpu_features();
+  if (levels > 2) {
+    check([&](CpuProbes& probes) { fill_avx512_probes(probes, features.avx512_vnni, features.avx512_bf16); });
+  }
 #endif
   release_host(data, kBytes);
 }

@@ -1,4 +1,4 @@
-// Probes of the level avx2. The loops are written out: a compiler would drop what nobody looks at.
+// Probes of the level avx2.
 #include "backend/cpu/probe.h"
 
 #include <immintrin.h>
@@ -23,40 +23,10 @@ uint64_t read(const std::byte* data, int64_t bytes, int64_t ahead_bytes) noexcep
   return lanes[0] + lanes[1] + lanes[2] + lanes[3];
 }
 
-/// 12 chains hide the latency of 5 cycles at two a cycle.
-void fma(int64_t rounds) noexcept {
-  asm volatile(
-      ".irp i,0,1,2,3,4,5,6,7,8,9,10,11,12,13\n vxorps %%ymm\\i, %%ymm\\i, %%ymm\\i\n .endr\n"
-      "1:\n"
-      ".irp i,0,1,2,3,4,5,6,7,8,9,10,11\n vfmadd231ps %%ymm12, %%ymm13, %%ymm\\i\n .endr\n"
-      "dec %0\n jnz 1b\n"
-      : "+r"(rounds)
-      :
-      : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12",
-        "xmm13", "cc");
-}
+#define DUET_LANES "ymm"
+#include "backend/cpu/peak_loops.inc"
 
-/// Four chains as the native kernels make them: eight products of pairs are added in 16 bits, then widened once.
-void pairs(int64_t rounds) noexcept {
-  asm volatile(
-      ".irp i,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14\n vpxor %%ymm\\i, %%ymm\\i, %%ymm\\i\n .endr\n"
-      "1:\n"
-      ".irp i,0,1,2,3\n vpmaddubsw %%ymm13, %%ymm12, %%ymm\\i\n .endr\n"
-      ".rept 7\n"
-      " vpmaddubsw %%ymm13, %%ymm12, %%ymm8\n vpmaddubsw %%ymm13, %%ymm12, %%ymm9\n"
-      " vpmaddubsw %%ymm13, %%ymm12, %%ymm10\n vpmaddubsw %%ymm13, %%ymm12, %%ymm11\n"
-      " vpaddw %%ymm8, %%ymm0, %%ymm0\n vpaddw %%ymm9, %%ymm1, %%ymm1\n"
-      " vpaddw %%ymm10, %%ymm2, %%ymm2\n vpaddw %%ymm11, %%ymm3, %%ymm3\n"
-      ".endr\n"
-      ".irp i,0,1,2,3\n vpmaddwd %%ymm14, %%ymm\\i, %%ymm\\i\n .endr\n"
-      "vpaddd %%ymm0, %%ymm4, %%ymm4\n vpaddd %%ymm1, %%ymm5, %%ymm5\n"
-      "vpaddd %%ymm2, %%ymm6, %%ymm6\n vpaddd %%ymm3, %%ymm7, %%ymm7\n"
-      "dec %0\n jnz 1b\n"
-      : "+r"(rounds)
-      :
-      : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12",
-        "xmm13", "xmm14", "cc");
-}
+DUET_PEAK_LOOP(fma, "vfmadd231ps")
 
 }  // namespace
 
