@@ -111,6 +111,32 @@ std::vector<BenchRow> peer_rows(const BenchResult& result) {
   return rows;
 }
 
+std::vector<TableColumn> divergence_columns() {
+  return {{"KL from our f32, nats"},      {"mean", true}, {"99 %", true}, {"highest", true},
+          {"same likeliest token", true}, {"rows", true}};
+}
+std::vector<BenchRow> divergence_rows(const BenchResult& result) {
+  std::vector<BenchRow> rows;
+  const auto add = [&](const std::string& name, const std::optional<Divergence>& found) {
+    if (!found) return;
+    rows.push_back({name, fmt::format("{:.2e}", found->mean), fmt::format("{:.2e}", found->percentile_99),
+                    fmt::format("{:.2e}", found->highest), fmt::format("{:.1f} %", 100 * found->same_top),
+                    fmt::format("{}", found->rows)});
+  };
+  add("ours, " + result.activations, result.divergence);
+  for (const BenchResult::PeerFigures& peer : result.peers) add(peer.name, peer.divergence);
+  return rows;
+}
+
+void add_divergence(Json::Object& object, const std::optional<Divergence>& found) {
+  if (!found) return;
+  object.emplace_back("kl", Json::Object{{"mean", found->mean},
+                                         {"percentile_99", found->percentile_99},
+                                         {"highest", found->highest},
+                                         {"same_top", found->same_top},
+                                         {"rows", found->rows}});
+}
+
 void add_summary(Json::Object& object, const std::string& name, const Summary& summary) {
   const bool measured = summary.median > 0;
   object.emplace_back(name, measured ? Json(summary.median) : Json());
@@ -130,6 +156,8 @@ std::string bench_text(const BenchResult& result, int width, bool bold) {
   out += "\n" + table_text(speed_columns(result), speed_rows(result), width, bold);
   out += "\n" + table_text(limit_columns(), limit_rows(result), width, bold);
   if (!result.peers.empty()) out += "\n" + table_text(peer_columns(), peer_rows(result), width, bold);
+  const std::vector<BenchRow> divergences = divergence_rows(result);
+  if (!divergences.empty()) out += "\n" + table_text(divergence_columns(), divergences, width, bold);
   return out;
 }
 
@@ -139,6 +167,8 @@ std::string bench_markdown(const BenchResult& result) {
   out += "\n" + table_markdown(speed_columns(result), speed_rows(result));
   out += "\n" + table_markdown(limit_columns(), limit_rows(result));
   if (!result.peers.empty()) out += "\n" + table_markdown(peer_columns(), peer_rows(result));
+  const std::vector<BenchRow> divergences = divergence_rows(result);
+  if (!divergences.empty()) out += "\n" + table_markdown(divergence_columns(), divergences);
   return out;
 }
 
@@ -174,12 +204,14 @@ Json bench_json(const BenchResult& result) {
     limits.emplace_back(fmt::format("{}_instruction", peak.arithmetic), peak.instruction);
   }
   object.emplace_back("limits", std::move(limits));
+  add_divergence(object, result.divergence);
   Json::Array peers;
   for (const BenchResult::PeerFigures& peer : result.peers) {
     Json::Object own{{"name", peer.name}};
     add_speed(own, peer.speed);
     add_summary(own, "prefill_ratio", peer.ratio.reading);
     add_summary(own, "decode_ratio", peer.ratio.writing);
+    add_divergence(own, peer.divergence);
     peers.emplace_back(std::move(own));
   }
   object.emplace_back("peers", std::move(peers));

@@ -5,6 +5,7 @@
 #include "apps/generation_options.h"
 #include "apps/model_session.h"
 #include "apps/report_output.h"
+#include "base/file.h"
 #include "hub/resolve.h"
 #include "terminal/interrupt.h"
 
@@ -14,6 +15,7 @@ namespace {
 struct BenchArguments {
   std::string model;
   std::vector<std::string> peers;
+  std::string text;
   bool markdown = false;
   BenchOptions options;
   SessionOptions session;
@@ -26,13 +28,20 @@ void run_bench(BenchArguments& arguments, bool json) {
   BenchOptions& options = arguments.options;
   for (const std::string& typed : arguments.peers) options.peers.push_back(parse_peer(typed));
   options.peer_model = path;
+  if (!arguments.text.empty()) {
+    if (options.peers.empty() && arguments.session.activations == "f32") {
+      fail(ErrorCode::kUsageError, "--kl compares with our f32: it needs --activations native or --against");
+    }
+    open_file(arguments.text);  // what is wrong with it is said before anything is measured
+    options.divergence = DivergenceOptions{.text = arguments.text};
+  }
   if (!options.peers.empty() && std::filesystem::is_directory(path)) {
     fail(ErrorCode::kUsageError, "--against needs a GGUF file, {} is a folder", printable(path.filename().string()));
   }
   BenchResult result;
   with_progress([&](const ReportProgress& progress) {
-    result = bench([&] { return open_session(path, arguments.session); }, arguments.session, options,
-                   [] { return interrupt_requested().load(); }, progress);
+    result = bench([&](const SessionOptions& session) { return open_session(path, session); }, arguments.session,
+                   options, [] { return interrupt_requested().load(); }, progress);
   });
   print_report({.json = [&] { return bench_json(result); },
                 .markdown = [&] { return bench_markdown(result); },
@@ -69,6 +78,12 @@ void add_bench_command(CLI::App& app, CommandState& state) {
                    "llama-bench (several sequences: llama-batched-bench); may be given more than once")
       ->type_name("NAME=FOLDER")
       ->allow_extra_args(false);
+  command
+      ->add_option(
+          "--kl", arguments->text,
+          "also how far the probabilities of the next token lie from those of our f32: over a text of 1,024 tokens\n"
+          "or more, of which the first 2,048 count; of ours (native), and of the peers by their llama-perplexity")
+      ->type_name("FILE");
   command->add_flag("--md", arguments->markdown, "print Markdown");
   command->add_flag("--json", state.json_errors, "print one JSON object");
   add_session_options(*command, arguments->session, /*context=*/true);

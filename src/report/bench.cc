@@ -7,11 +7,14 @@
 #include "base/check.h"
 #include "base/cpu_features.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "base/os_memory.h"
+#include "text/tokenizer.h"
 
 namespace duet {
 namespace {
 
+constexpr uint64_t kMaxTextBytes = uint64_t{64} << 20;
 constexpr double kReadSeconds = 0.12, kPeakSeconds = 0.1;
 
 double to_double(int64_t value) { return static_cast<double>(value); }
@@ -44,6 +47,37 @@ void keep_larger(std::vector<PeakRate>& peaks, const std::vector<PeakRate>& othe
   for (size_t i = 0; i < peaks.size(); ++i) {
     peaks[i].macs_per_second = std::max(peaks[i].macs_per_second, others[i].macs_per_second);
   }
+}
+
+/// Of ours and of the peers, from our own arithmetic f32.
+void measure_divergence(Session& session, const SessionOpener& open, const SessionOptions& session_options,
+                        const BenchOptions& options, const Cancelled& cancelled, const BenchProgress& progress,
+                        BenchResult& result) {
+  const DivergenceOptions& wanted = *options.divergence;
+  const int64_t total = static_cast<int64_t>(options.peers.size()) + 1;
+  const auto told = [&](int64_t done) {
+    if (progress) progress("comparing probabilities", done, total);
+  };
+  told(0);
+  const Tokenizer& tokenizer = session.model().tokenizer();
+  const std::vector<TokenId> bos = tokenizer.encode("", {.add_special = true});
+  const bool exact = session_options.activations == "f32";
+  std::unique_ptr<Session> other;
+  if (!exact) {
+    SessionOptions f32 = session_options;
+    f32.activations = "f32";
+    other = open(f32);
+    const std::string text = read_text_file(wanted.text, kMaxTextBytes);
+    result.divergence = engine_divergence(session.engine(), other->engine(),
+                                          tokenizer.encode(text, {.add_special = true}), bos, wanted.chunks, cancelled);
+  }
+  Engine& reference = exact ? session.engine() : other->engine();
+  for (size_t i = 0; i < options.peers.size(); ++i) {
+    told(static_cast<int64_t>(i) + 1);
+    result.peers[i].divergence = peer_divergence(options.peers[i], options.peer_model, result.threads, reference,
+                                                 result.model.vocabulary, bos, wanted, cancelled);
+  }
+  told(total);
 }
 
 }  // namespace
@@ -91,14 +125,13 @@ SpeedRatio ratio(const Speed& ours, const Speed& theirs) {
   return {summarize(std::move(reading)), summarize(std::move(writing))};
 }
 
-BenchResult bench(const std::function<std::unique_ptr<Session>()>& open, const SessionOptions& session_options,
-                  const BenchOptions& options, const Cancelled& cancelled,
-                  const std::function<void(std::string_view what, int64_t done, int64_t total)>& progress) {
+BenchResult bench(const SessionOpener& open, const SessionOptions& session_options, const BenchOptions& options,
+                  const Cancelled& cancelled, const BenchProgress& progress) {
   using Clock = std::chrono::steady_clock;
   const auto begin = Clock::now();
   const auto elapsed = [&] { return std::chrono::duration<double>(Clock::now() - begin).count(); };
   BenchResult result;
-  const std::unique_ptr<Session> session = open();
+  const std::unique_ptr<Session> session = open(session_options);
   result.load_seconds = elapsed();
   const int64_t vocabulary = session->model().description().spec.vocabulary;
   EngineSubject first(session->engine(), vocabulary, {.prompt_tokens = 1, .answer_tokens = 1});
@@ -138,6 +171,7 @@ BenchResult bench(const std::function<std::unique_ptr<Session>()>& open, const S
     SpeedRatio own = ratio(result.speed, speeds[i + 1]);
     result.peers.push_back({options.peers[i].name, std::move(speeds[i + 1]), own});
   }
+  if (options.divergence) measure_divergence(*session, open, session_options, options, cancelled, progress, result);
   return result;
 }
 

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "chat/session.h"
 #include "model/decoder.h"
 #include "report/compare.h"
+#include "report/kl.h"
 #include "report/peer.h"
 #include "report/speed.h"
 
@@ -21,6 +23,7 @@ struct BenchOptions {
   int repetitions = 5;
   std::vector<Peer> peers;
   std::filesystem::path peer_model;  // the GGUF file that the peers get
+  std::optional<DivergenceOptions> divergence;
 };
 
 /// What this machine can do, measured beside the model: reading in every repetition, the peaks before and after.
@@ -66,18 +69,24 @@ struct BenchResult {
   StepWork work;
   MachineLimits limits;
   Reached share;
+  std::optional<Divergence> divergence;  // of our arithmetic `native` from our `f32`
   struct PeerFigures {
     std::string name;
     Speed speed;
     SpeedRatio ratio;
+    std::optional<Divergence> divergence;  // from our `f32`
   };
   std::vector<PeerFigures> peers;
 };
 
-/// Loads a model with `open`, which goes by `session_options`, and measures it, its peers and the machine in turns.
+/// Told what is being done: step `done` of `total` of `what`.
+using BenchProgress = std::function<void(std::string_view what, int64_t done, int64_t total)>;
+/// Opens the model that is to be measured.
+using SessionOpener = std::function<std::unique_ptr<Session>(const SessionOptions& options)>;
+
+/// Loads a model and measures it, its peers and the machine in turns.
 /// Throws what these throw, cancelled.
-BenchResult bench(const std::function<std::unique_ptr<Session>()>& open, const SessionOptions& session_options,
-                  const BenchOptions& options, const Cancelled& cancelled,
-                  const std::function<void(std::string_view what, int64_t done, int64_t total)>& progress);
+BenchResult bench(const SessionOpener& open, const SessionOptions& session_options, const BenchOptions& options,
+                  const Cancelled& cancelled, const BenchProgress& progress);
 
 }  // namespace duet

@@ -80,7 +80,7 @@ TEST(Bench, WeightWorkCountsTheHeadOnceAndNoTable) {
 }
 
 TEST(Bench, MeasuresAModel) {
-  const auto open = [] {
+  const auto open = [](const SessionOptions&) {
     return std::make_unique<Session>(test::golden("gguf/llama32-tied.bf16.gguf"), SessionOptions{.threads = 2});
   };
   BenchOptions options;

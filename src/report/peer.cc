@@ -26,20 +26,18 @@ std::optional<std::string> program_of(const fs::path& folder, const std::string&
   return std::nullopt;
 }
 
-std::string need_program(const Peer& peer, const std::string& program) {
-  const auto found = program_of(peer.folder, program);
-  if (!found) {
-    throw Error(ErrorCode::kNotFound,
-                fmt::format("{}: no program {} in {}", peer.name, program, printable(peer.folder.string())),
-                "the folder, or bin/ or build/bin/ in it, must hold the peer's programs");
-  }
-  return *found;
-}
-
 std::string_view last_line(std::string_view text) {
   while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' ')) text.remove_suffix(1);
   const size_t end = text.rfind('\n');
   return end == std::string_view::npos ? text : text.substr(end + 1);
+}
+
+[[noreturn]] void refuse(const Peer& peer, const std::string& program, const PeerOutput& wrote, std::string_view what) {
+  const std::string_view said = last_line(wrote.errors.empty() ? wrote.output : wrote.errors);
+  throw Error(ErrorCode::kIoError,
+              fmt::format("{}: {} {}: {}", peer.name, fs::path(program).filename().string(), what,
+                          said.empty() ? "it wrote nothing" : printable(said, 300)),
+              "run it by hand to see all that it writes");
 }
 
 int64_t integer_of(const Json& record, std::string_view key) {
@@ -63,6 +61,25 @@ std::vector<double> numbers_in_row(std::string_view line) {
 }
 
 }  // namespace
+
+std::string need_program(const Peer& peer, const std::string& program) {
+  const auto found = program_of(peer.folder, program);
+  if (!found) {
+    throw Error(ErrorCode::kNotFound,
+                fmt::format("{}: no program {} in {}", peer.name, program, printable(peer.folder.string())),
+                "the folder, or bin/ or build/bin/ in it, must hold the peer's programs");
+  }
+  return *found;
+}
+
+PeerOutput run_peer(const Peer& peer, const std::vector<std::string>& command, const Cancelled& cancelled) {
+  ProcessResult result =
+      run_process({.command = command, .max_output_bytes = kMaxOutput, .separate_errors = true}, cancelled, {});
+  if (result.cancelled) throw Error(ErrorCode::kCancelled, "interrupted");
+  PeerOutput wrote{std::move(result.output), std::move(result.errors)};
+  if (result.exit_status != 0) refuse(peer, command[0], wrote, fmt::format("ended with status {}", result.exit_status));
+  return wrote;
+}
 
 Peer parse_peer(std::string_view text) {
   const size_t equals = text.find('=');
@@ -165,28 +182,18 @@ void PeerSubject::warm_up(const Cancelled&) { peer_commands(peer_, model_, plan_
 SpeedSample PeerSubject::measure(uint32_t, const Cancelled& cancelled) {
   SpeedSample sample;
   for (const PeerCommand& command : peer_commands(peer_, model_, plan_, threads_)) {
-    const ProcessResult result =
-        run_process({.command = command.words, .max_output_bytes = kMaxOutput, .separate_errors = true}, cancelled, {});
-    if (result.cancelled) throw Error(ErrorCode::kCancelled, "interrupted");
-    const auto refuse = [&](std::string_view what) {
-      const std::string_view said = last_line(result.errors.empty() ? result.output : result.errors);
-      throw Error(ErrorCode::kIoError,
-                  fmt::format("{}: {} {}: {}", peer_.name, fs::path(command.words[0]).filename().string(), what,
-                              said.empty() ? "it wrote nothing" : printable(said, 300)),
-                  "run it by hand to see all that it writes");
-    };
-    if (result.exit_status != 0) refuse(fmt::format("ended with status {}", result.exit_status));
+    const PeerOutput wrote = run_peer(peer_, command.words, cancelled);
     const bool batched = command.words[0].ends_with("llama-batched-bench");
     try {
       const SpeedSample found =
-          batched ? read_batched_bench(result.output + result.errors, plan_) : read_llama_bench(result.output, plan_);
+          batched ? read_batched_bench(wrote.output + wrote.errors, plan_) : read_llama_bench(wrote.output, plan_);
       if (command.reads) sample.reading = found.reading;
       if (command.writes) sample.writing = found.writing;
     } catch (const Error& error) {
-      refuse(error.message());
+      refuse(peer_, command.words[0], wrote, error.message());
     }
     if ((command.reads && sample.reading <= 0) || (command.writes && sample.writing <= 0)) {
-      refuse("did not measure what it was asked for");
+      refuse(peer_, command.words[0], wrote, "did not measure what it was asked for");
     }
   }
   return sample;

@@ -19,6 +19,15 @@ struct Peer {
 /// not_found (names the program and the folders).
 Peer parse_peer(std::string_view text);
 
+/// The path of one of a peer's programs. Throws not_found (names it and the folder).
+std::string need_program(const Peer& peer, const std::string& program);
+/// Runs a program of a peer to its end. Throws io_error where it fails (names the program and the last line that it
+/// wrote), cancelled.
+struct PeerOutput {
+  std::string output, errors;
+};
+PeerOutput run_peer(const Peer& peer, const std::vector<std::string>& command, const Cancelled& cancelled);
+
 /// The command lines of one repetition of a plan, each with the figures that it is for. llama-bench has no several
 /// sequences, which llama-batched-bench has; ik_llama.cpp's has no prompt at a depth.
 struct PeerCommand {

@@ -266,6 +266,15 @@ def check_run(commands, model):
     print("run: prompts, stops, seeds, errors and Ctrl-C are right")
 
 
+def check_divergence(commands, model):
+    text = commands.write("text.txt", "".join(f"Line {i} is not line {i * 7 % 1000}, and {i} times 3 is {3 * i}.\n" for i in range(90)))
+    quick = ["bench", model, "--prompt", "8", "--gen", "2", "--repetitions", "1", "--activations", "native", "--json"]
+    kl = json.loads(commands.run(*quick, "--kl", text)[0])["kl"]
+    assert kl["rows"] in (510, 765, 1020) and 0 < kl["mean"] < kl["percentile_99"] <= kl["highest"] < 1 and kl["same_top"] > 0.8, kl
+    commands.fails("bad_value", *quick[:-1], "--kl", commands.write("short.txt", "too short"), words=["1024"])
+    print("bench --kl: the native arithmetic is near f32")
+
+
 def check_piped_chat(commands, model):
     greedy = ["chat", model, "--temperature", "0"]
     out, err = commands.run(*greedy, text="What is the capital of France?\n")
@@ -365,6 +374,8 @@ def check_bench(commands, golden):
     commands.fails("usage_error", *quick, "--against", "other=/", status=2, words=["other", "ik_llama.cpp=FOLDER"])
     commands.fails("usage_error", "bench", os.path.join(golden, "text", "qwen3-dense"), *against, status=2, words=["GGUF"])
     commands.fails("usage_error", *quick, "--md", status=2)
+    commands.fails("usage_error", *quick, "--kl", bench, status=2, words=["--activations native"])
+    commands.fails("not_found", *quick, *against, "--kl", commands.path("absent.txt"), words=["absent.txt"])
     commands.fails("usage_error", *quick, "--gen", "0", status=2, words=["--gen"])
     commands.fails("context_overflow", *quick, "--depth", "100000", words=["100000"])
     commands.fails("not_found", "bench", "no-such-model", words=["no-such-model"])
@@ -412,6 +423,7 @@ def main():
         check_run(commands, model[0])
         check_sampling(commands, model[0])
         check_piped_chat(commands, model[0])
+        check_divergence(commands, model[0])
     return 0
 
 
