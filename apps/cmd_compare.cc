@@ -1,5 +1,3 @@
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
@@ -8,20 +6,17 @@
 #include "apps/compare_report.h"
 #include "apps/generation_options.h"
 #include "apps/model_session.h"
+#include "apps/report_output.h"
 #include "apps/thinking_options.h"
 #include "hub/listing.h"
 #include "hub/resolve.h"
 #include "terminal/interrupt.h"
-#include "terminal/output.h"
-#include "terminal/progress.h"
-#include "terminal/terminal_mode.h"
 
 namespace duet {
 namespace {
 
 constexpr size_t kMaxModels = 8;
 constexpr int64_t kDefaultAnswerTokens = 128;
-constexpr int kPipedColumns = 120;  // where there is no terminal to fit into
 /// A fact, a step of reasoning, and code: three things that small models differ in.
 constexpr const char* kDefaultPrompts[] = {
     "What is the capital of France?",
@@ -56,7 +51,7 @@ void run_compare(const CompareArguments& arguments, bool json) {
     fail(ErrorCode::kUsageError, "{} model{} named, wanted 2 to {}", arguments.models.size(),
          arguments.models.size() == 1 ? " is" : "s are", kMaxModels);
   }
-  if (json && arguments.markdown) fail(ErrorCode::kUsageError, "--json and --md do not go together");
+  check_report_flags(json, arguments.markdown);
   watch_interrupts();
   std::vector<std::filesystem::path> paths;
   for (const std::string& name : arguments.models) paths.push_back(resolve_model(name));
@@ -81,28 +76,14 @@ void run_compare(const CompareArguments& arguments, bool json) {
   options.stop_strings = arguments.sampling.stop_strings;
   options.measure_speed = !arguments.no_speed;
   options.count_languages = !arguments.no_languages;
-  ProgressDisplay display(ProgressDisplay::standard_error());
-  const bool drawn = ::isatty(STDERR_FILENO) == 1;
   Comparison result;
-  try {
-    result = compare(pointers, licences, options, interrupt_requested(),
-                     [&](std::string_view what, int64_t done, int64_t total) {
-                       if (drawn)
-                         display.advance_steps(what, static_cast<uint64_t>(done), static_cast<uint64_t>(total));
-                     });
-  } catch (...) {
-    display.finish();
-    throw;
-  }
-  display.finish();
-  const Output output(STDOUT_FILENO);
-  if (json) {
-    output.write(compare_json(result).dump() + "\n");
-  } else if (arguments.markdown) {
-    output.write(compare_markdown(result));
-  } else {
-    output.write(compare_text(result, output.is_terminal() ? terminal_columns() : kPipedColumns, output.colour()));
-  }
+  with_progress([&](const ReportProgress& progress) {
+    result = compare(pointers, licences, options, interrupt_requested(), progress);
+  });
+  print_report({.json = [&] { return compare_json(result); },
+                .markdown = [&] { return compare_markdown(result); },
+                .text = [&](int width, bool bold) { return compare_text(result, width, bold); }},
+               json, arguments.markdown);
 }
 
 }  // namespace

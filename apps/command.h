@@ -20,6 +20,7 @@ struct CommandState {
   X(chat)                \
   X(run)                 \
   X(compare)             \
+  X(bench)               \
   X(pull)                \
   X(list)                \
   X(rm)                  \

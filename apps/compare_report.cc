@@ -48,10 +48,11 @@ std::vector<Cells> figure_rows(const Comparison& comparison) {
   add("licence", [&](size_t i) { return models[i].licence.empty() ? "not stated" : models[i].licence; });
   if (!comparison.speeds.empty()) {
     const auto& speeds = comparison.speeds;
-    add(fmt::format("reads, {} tokens", speeds.front().prompt_tokens),
-        [&](size_t i) { return rate_text(speeds[i].prompt_tokens_per_second); });
-    add(fmt::format("writes, {} tokens", speeds.front().answer_tokens),
-        [&](size_t i) { return rate_text(speeds[i].answer_tokens_per_second); });
+    const SpeedPlan& plan = comparison.plans.front();
+    add(fmt::format("reads, {} tokens", plan.prompt_tokens),
+        [&](size_t i) { return rate_text(speeds[i].reading.median); });
+    add(fmt::format("writes, {} tokens", plan.answer_tokens),
+        [&](size_t i) { return rate_text(speeds[i].writing.median); });
   }
   return rows;
 }
@@ -169,11 +170,10 @@ Json compare_json(const Comparison& comparison) {
                         {"thinks", model.thinks},
                         {"licence", model.licence.empty() ? Json() : Json(model.licence)}};
     if (!comparison.speeds.empty()) {
-      const Speed& speed = comparison.speeds[i];
-      object.emplace_back("speed", Json::Object{{"prompt_tokens", speed.prompt_tokens},
-                                                {"prompt_tok_per_s", speed.prompt_tokens_per_second},
-                                                {"answer_tokens", speed.answer_tokens},
-                                                {"tok_per_s", speed.answer_tokens_per_second}});
+      object.emplace_back("speed", Json::Object{{"prompt_tokens", comparison.plans[i].prompt_tokens},
+                                                {"prompt_tok_per_s", comparison.speeds[i].reading.median},
+                                                {"answer_tokens", comparison.plans[i].answer_tokens},
+                                                {"tok_per_s", comparison.speeds[i].writing.median}});
     }
     models.emplace_back(std::move(object));
   }

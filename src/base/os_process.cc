@@ -52,7 +52,8 @@ std::vector<std::string> merged_environment(const std::vector<std::pair<std::str
 }
 
 /// Between fork and exec: only calls that are safe there. Reports a failure as errno through `report`.
-[[noreturn]] void become(const char* path, char** argv, char** environment, pid_t parent, int output, int report) {
+[[noreturn]] void become(const char* path, char** argv, char** environment, pid_t parent, int output, int errors,
+                         int report) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -63,7 +64,7 @@ std::vector<std::string> merged_environment(const std::vector<std::pair<std::str
   const int empty = open("/dev/null", O_RDONLY);
   if (empty >= 0) dup2(empty, STDIN_FILENO);
   dup2(output, STDOUT_FILENO);
-  dup2(output, STDERR_FILENO);
+  dup2(errors, STDERR_FILENO);
   execve(path, argv, environment);
   const int error = errno;
   [[maybe_unused]] const ssize_t ignored = write(report, &error, sizeof error);
@@ -163,14 +164,19 @@ ProcessResult run_process(const ProcessRequest& request, const Cancelled& cancel
   std::vector<char*> argv = pointers(arguments);
   std::vector<char*> envp = pointers(environment);
   Pipe output;
+  Pipe errors;
   Pipe report;
   const pid_t parent = ::getpid();
   const pid_t pid = ::fork();
   if (pid < 0) fail(ErrorCode::kIoError, "cannot start '{}': {}", *path, reason(errno));
-  if (pid == 0) become(path->c_str(), argv.data(), envp.data(), parent, output.write_end, report.write_end);
+  if (pid == 0) {
+    become(path->c_str(), argv.data(), envp.data(), parent, output.write_end,
+           request.separate_errors ? errors.write_end : output.write_end, report.write_end);
+  }
   Child child(pid);
   ::setpgid(pid, pid);  // whoever is first, child or we; the loser's call fails harmlessly
   output.close_write_end();
+  errors.close_write_end();
   report.close_write_end();
   int exec_error = 0;
   ssize_t n = 0;
@@ -178,18 +184,28 @@ ProcessResult run_process(const ProcessRequest& request, const Cancelled& cancel
   }
   if (n == sizeof exec_error) fail(ErrorCode::kIoError, "cannot run '{}': {}", *path, reason(exec_error));
 
-  ::fcntl(output.read_end, F_SETFL, O_NONBLOCK);
   ProcessResult result;
-  std::optional<Clock::time_point> killing_time;
-  bool open = true;
-  while (!child.ended()) {
-    if (open) {
-      pollfd waiting{output.read_end, POLLIN, 0};
-      ::poll(&waiting, 1, kTickMs);
-      open = drain(output.read_end, result.output, request.max_output_bytes);
-    } else {
-      ::poll(nullptr, 0, kTickMs);
+  struct Stream {
+    int fd;
+    std::string* text;
+    bool open = true;
+  };
+  std::array<Stream, 2> streams{{{output.read_end, &result.output}, {errors.read_end, &result.errors}}};
+  for (const Stream& stream : streams) ::fcntl(stream.fd, F_SETFL, O_NONBLOCK);
+  const auto drain_all = [&] {
+    for (Stream& stream : streams) {
+      if (stream.open) stream.open = drain(stream.fd, *stream.text, request.max_output_bytes);
     }
+  };
+  std::optional<Clock::time_point> killing_time;
+  while (!child.ended()) {
+    std::array<pollfd, 2> waiting{};
+    nfds_t count = 0;
+    for (const Stream& stream : streams) {
+      if (stream.open) waiting[count++] = {stream.fd, POLLIN, 0};
+    }
+    ::poll(waiting.data(), count, kTickMs);
+    drain_all();
     if (tick) tick();
     if (!killing_time && cancelled && cancelled()) {
       result.cancelled = true;
@@ -199,7 +215,7 @@ ProcessResult run_process(const ProcessRequest& request, const Cancelled& cancel
     if (killing_time && Clock::now() > *killing_time) child.signal_group(SIGKILL);
   }
   // What it wrote last. A grandchild may hold the pipe open, so the end of the stream is not waited for.
-  if (open) drain(output.read_end, result.output, request.max_output_bytes);
+  drain_all();
   result.exit_status = child.exit_status();
   return result;
 }

@@ -23,6 +23,14 @@ TEST(Process, GivesOutputStatusAndEnvironment) {
   EXPECT_FALSE(result.cancelled);
 }
 
+TEST(Process, KeepsErrorsApartOnRequest) {
+  const char* script =
+      "echo out; echo err >&2; i=0; while [ $i -lt 20000 ]; do echo much >&2; i=$((i+1)); done; echo end";
+  const ProcessResult result = run_process({.command = {"/bin/sh", "-c", script}, .separate_errors = true}, {}, {});
+  EXPECT_EQ(result.output, "out\nend\n");
+  EXPECT_EQ(result.errors.size(), size_t{64} << 10);
+}
+
 TEST(Process, KeepsTheEndOfMuchOutput) {
   const ProcessResult result = run_shell("i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done");
   EXPECT_EQ(result.output.size(), size_t{64} << 10);

@@ -40,6 +40,7 @@ class Session {
   int64_t context_tokens() const { return engine_->context_tokens(); }
   Engine& engine() { return *engine_; }
   const Decoder& decoder() const { return *decoder_; }
+  ThreadPool& pool() { return runtime_.pool(); }
 
   /// Ids of a text as it is: special tokens in it are recognised, BOS is added where the model asks for it.
   std::vector<TokenId> raw_prompt(std::string_view text);

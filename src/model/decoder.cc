@@ -50,6 +50,24 @@ Decoder::~Decoder() = default;
 const ModelSpec& Decoder::spec() const { return state_->spec; }
 Backend& Decoder::backend() const { return *state_->backend; }
 int64_t Decoder::weight_bytes() const { return state_->weight_bytes; }
+
+WeightWork Decoder::weight_work() const {
+  WeightWork work;
+  const auto is_native = [](const Linear& layer) { return layer.weight->activations() == Activations::kNative; };
+  for (const Block& block : state_->blocks) {
+    const Attention& attention = block.attention;
+    for (const Linear* layer : {&attention.q_proj, &attention.k_proj, &attention.v_proj, &attention.o_proj,
+                                &block.mlp.gate_proj, &block.mlp.up_proj, &block.mlp.down_proj}) {
+      (is_native(*layer) ? work.native_macs : work.float_macs) += layer->out_dim() * layer->in_dim();
+    }
+  }
+  work.head_macs = state_->head.out_dim() * state_->head.in_dim();
+  work.native_head = is_native(state_->head);
+  const bool shared = state_->head.weight == state_->embedding.weight;
+  work.bytes = state_->weight_bytes - (shared ? 0 : state_->embedding.weight->bytes());
+  return work;
+}
+
 const StateLayout& Decoder::state_layout() const { return state_->layout; }
 
 std::shared_ptr<const Decoder> Decoder::load(Backend& backend, const Checkpoint& checkpoint,

@@ -20,6 +20,15 @@ struct DecoderOptions {
   DType kv_type = DType::kF32;  // of the keys and values that a sequence keeps: can_round()
 };
 
+/// What the products with weights cost, beside attention: figures to hold against a machine's limits.
+struct WeightWork {
+  int64_t bytes = 0;        // that a token reads: all but an embedding that is not the head as well
+  int64_t native_macs = 0;  // of the layers, a token: multiply-adds of integers
+  int64_t float_macs = 0;   // of the layers, a token, in the arithmetic `f32`
+  int64_t head_macs = 0;    // of a row of logits
+  bool native_head = false;
+};
+
 /// A decoder-only language model on one backend: weights packed, ready to multiply. Immutable; shared by engines.
 class Decoder {
  public:
@@ -35,6 +44,7 @@ class Decoder {
   const ModelSpec& spec() const;
   Backend& backend() const;
   int64_t weight_bytes() const;
+  WeightWork weight_work() const;
   /// What a sequence of this model keeps between steps.
   const StateLayout& state_layout() const;
   /// Arena bytes that forward() of `rows` rows and head() of `head_rows` rows need.

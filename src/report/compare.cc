@@ -108,11 +108,16 @@ Comparison compare(std::span<Session* const> sessions, std::span<const std::stri
     }
   }
   if (options.measure_speed) {
-    std::vector<SpeedSubject> subjects;
-    for (Session* session : sessions)
-      subjects.push_back({&session->engine(), session->model().description().spec.vocabulary});
+    std::vector<EngineSubject> engines;
+    engines.reserve(sessions.size());
+    std::vector<SpeedSubject*> subjects;
+    for (Session* session : sessions) {
+      result.plans.push_back(fitted(options.speed, session->context_tokens()));
+      engines.emplace_back(session->engine(), session->model().description().spec.vocabulary, result.plans.back());
+      subjects.push_back(&engines.back());
+    }
     result.speeds = measure_speed(
-        subjects, options.speed, [&] { return cancel.load(); },
+        subjects, options.speed_repetitions, [&] { return cancel.load(); },
         [&](int64_t done, int64_t total) { told("measuring speed", done, total); });
   }
   const auto total = static_cast<int64_t>(options.prompts.size() * sessions.size());

@@ -47,13 +47,15 @@ struct CompareOptions {
   SamplingTexts sampling_texts;
   int64_t max_new_tokens = 0;
   std::vector<std::string> stop_strings;
-  SpeedOptions speed;
+  SpeedPlan speed;  // of one sequence; shorter where a context is small
+  int speed_repetitions = 3;
   bool measure_speed = true, count_languages = true;
 };
 
 struct Comparison {
   std::vector<ModelFigures> models;
-  std::vector<Speed> speeds;  // of each model; empty: not measured
+  std::vector<SpeedPlan> plans;  // of each model, as it was measured; empty: not measured
+  std::vector<Speed> speeds;     // the same
   struct Language {
     const LanguageSample* sample;
     std::vector<double> tokens_per_character;  // of each model

@@ -63,17 +63,18 @@ TEST_F(CompareTest, FiguresComeFromTheFiles) {
 TEST_F(CompareTest, SpeedIsMeasuredInTurnsAndAnswersStandSideBySide) {
   options.prompts = {"one", std::string(1 << 16, 'x')};
   options.max_new_tokens = 3;
-  options.speed = {.prompt_tokens = 20, .answer_tokens = 4, .repetitions = 2};
+  options.speed = {.prompt_tokens = 20, .answer_tokens = 4};
+  options.speed_repetitions = 2;
   std::vector<std::string> steps;
   const Comparison result = compare(sessions, licences, options, cancel, [&](auto what, int64_t done, int64_t total) {
     steps.push_back(fmt::format("{} {}/{}", what, done, total));
   });
   ASSERT_EQ(result.speeds.size(), 2u);
+  EXPECT_EQ(result.plans, std::vector<SpeedPlan>(2, options.speed));
   for (const Speed& speed : result.speeds) {
-    EXPECT_EQ(speed.prompt_tokens, 20);
-    EXPECT_EQ(speed.answer_tokens, 4);
-    EXPECT_TRUE(std::isfinite(speed.prompt_tokens_per_second) && speed.prompt_tokens_per_second > 0);
-    EXPECT_TRUE(std::isfinite(speed.answer_tokens_per_second) && speed.answer_tokens_per_second > 0);
+    ASSERT_EQ(speed.samples.size(), 2u);
+    EXPECT_TRUE(std::isfinite(speed.reading.median) && speed.reading.median > 0);
+    EXPECT_TRUE(std::isfinite(speed.writing.median) && speed.writing.median > 0);
   }
   EXPECT_EQ(steps.front(), "measuring speed 0/6");
   EXPECT_EQ(steps.back(), "answering 4/4");
@@ -85,7 +86,8 @@ TEST_F(CompareTest, SpeedIsMeasuredInTurnsAndAnswersStandSideBySide) {
 
 TEST_F(CompareTest, CancelEndsIt) {
   cancel = true;
-  options.speed = {.prompt_tokens = 20, .answer_tokens = 4, .repetitions = 2};
+  options.speed = {.prompt_tokens = 20, .answer_tokens = 4};
+  options.speed_repetitions = 2;
   EXPECT_ERROR(compare(sessions, licences, options, cancel), ErrorCode::kCancelled, "interrupted");
   options.measure_speed = false;
   options.prompts = {"one"};

@@ -266,6 +266,15 @@ def check_run(commands, model):
     print("run: prompts, stops, seeds, errors and Ctrl-C are right")
 
 
+def check_divergence(commands, model):
+    text = commands.write("text.txt", "".join(f"Line {i} is not line {i * 7 % 1000}, and {i} times 3 is {3 * i}.\n" for i in range(90)))
+    quick = ["bench", model, "--prompt", "8", "--gen", "2", "--repetitions", "1", "--activations", "native", "--json"]
+    kl = json.loads(commands.run(*quick, "--kl", text)[0])["kl"]
+    assert kl["rows"] in (510, 765, 1020) and 0 < kl["mean"] < kl["percentile_99"] <= kl["highest"] < 1 and kl["same_top"] > 0.8, kl
+    commands.fails("bad_value", *quick[:-1], "--kl", commands.write("short.txt", "too short"), words=["1024"])
+    print("bench --kl: the native arithmetic is near f32")
+
+
 def check_piped_chat(commands, model):
     greedy = ["chat", model, "--temperature", "0"]
     out, err = commands.run(*greedy, text="What is the capital of France?\n")
@@ -313,6 +322,73 @@ def check_compare(commands, golden):
     print("compare: figures, languages, answers and errors are right")
 
 
+FAKE_BENCH = """#!/bin/sh
+echo warming up >&2
+[ -n "$FAKE_FAILS" ] && { echo "no memory for the context" >&2; exit 9; }
+while [ $# -gt 0 ]; do
+  case "$1" in -p) prompt=$2;; -n) gen=$2;; -m) [ -f "$2" ] || exit 8;; esac
+  shift
+done
+echo "[{\\"n_prompt\\": $prompt, \\"n_gen\\": 0, \\"avg_ts\\": 50.5}, {\\"n_prompt\\": 0, \\"n_gen\\": $gen, \\"avg_ts\\": 5}]"
+"""
+
+
+def check_bench(commands, golden):
+    model = os.path.join(golden, "gguf", "llama32-tied.bf16.gguf")
+    short = ["bench", model, "--prompt", "8", "--gen", "4", "--threads", "2"]
+    quick = [*short, "--repetitions", "2"]
+    out, err = commands.run(*quick, "--depth", "5", "--parallel", "3", "--json")
+    assert err == "", err
+    result = json.loads(out)
+    for key in ("prefill_tps", "decode_tps", "load_ms", "rss_bytes", "file_bytes", "decode_step_bytes", "decode_share_of_memory",
+                "prefill_share_of_peak"):
+        assert result[key] > 0, (key, result)
+    for key in ("prefill_tps", "decode_tps"):
+        assert result[key + "_low"] <= result[key] <= result[key + "_high"], result
+    assert result["first_token_ms"] > result["load_ms"] and result["file_bytes"] == os.path.getsize(model), result
+    lengths = [result[key] for key in ("prompt_tokens", "answer_tokens", "depth_tokens", "sequences", "repetitions", "threads")]
+    assert lengths == [8, 4, 5, 3, 2, 2] and result["peers"] == [], result
+    for key in ("read_bytes_per_s", "read_one_thread_bytes_per_s", "int8_macs_per_s", "bf16_macs_per_s", "f32_macs_per_s"):
+        assert result["limits"][key] > 1e7, result["limits"]
+    assert json.loads(commands.run(*quick, "--json", "--backend", "ref")[0])["level"] == "ref"
+    environment = {**os.environ, "DUET_CPU": "baseline"}
+    assert json.loads(commands.run(*quick, "--json", env=environment)[0])["level"] == "baseline"
+
+    bench = commands.write("llama-bench", FAKE_BENCH)
+    os.chmod(bench, 0o755)
+    against = ["--against", f"llama.cpp={commands.folder}", "--against", f"ik_llama.cpp={commands.folder}"]
+    peers = json.loads(commands.run(*quick, *against, "--json")[0])["peers"]
+    assert [peer["name"] for peer in peers] == ["llama.cpp", "ik_llama.cpp"], peers
+    for peer in peers:
+        assert (peer["prefill_tps"], peer["decode_tps"]) == (50.5, 5), peer
+        assert peer["decode_ratio_low"] <= peer["decode_ratio"] <= peer["decode_ratio_high"], peer
+    out, _ = commands.run(*quick, *against, "--md")
+    assert out.startswith("# Speed of llama32-tied.bf16.gguf") and "| prefill 8 |" in out and "| llama.cpp decode 4 | 5.00 |" in out, out
+    out, _ = commands.run(*quick)
+    assert "prefill 8" in out and "GB/s" in out and "int8" in out and "llama.cpp" not in out, out
+
+    commands.fails("io_error", *quick, *against, words=["llama-bench", "status 9", "no memory for the context"],
+                   env={**os.environ, "FAKE_FAILS": "1"})
+    commands.fails("not_found", *quick, "--against", "llama.cpp=/nowhere", words=["llama-bench", "/nowhere"])
+    commands.fails("not_found", *quick, *against, "--parallel", "2", words=["llama-batched-bench"])
+    commands.fails("usage_error", *quick, "--against", "other=/", status=2, words=["other", "ik_llama.cpp=FOLDER"])
+    commands.fails("usage_error", "bench", os.path.join(golden, "text", "qwen3-dense"), *against, status=2, words=["GGUF"])
+    commands.fails("usage_error", *quick, "--md", status=2)
+    commands.fails("usage_error", *quick, "--kl", bench, status=2, words=["--activations native"])
+    commands.fails("not_found", *quick, *against, "--kl", commands.path("absent.txt"), words=["absent.txt"])
+    commands.fails("usage_error", *quick, "--gen", "0", status=2, words=["--gen"])
+    commands.fails("context_overflow", *quick, "--depth", "100000", words=["100000"])
+    commands.fails("not_found", "bench", "no-such-model", words=["no-such-model"])
+
+    process = commands.start(*short, "--repetitions", "1000", "--json")
+    time.sleep(1)
+    assert process.poll() is None, process.communicate()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, b"") and json.loads(err)["error"]["code"] == "cancelled", (process.returncode, err)
+    print("bench: figures, peers, errors and Ctrl-C are right")
+
+
 def check_manual(commands):
     page, _ = commands.run("man")
     helped, _ = commands.run("--help")
@@ -337,6 +413,7 @@ def main():
             check_manual(commands)
             check_logits(commands, golden)
             check_compare(commands, golden)
+            check_bench(commands, golden)
             return 0
         probe = subprocess.run([duet, "run", model[0], "--json", "-n", "1", "x"], stdin=subprocess.DEVNULL, capture_output=True,
                                timeout=600, check=False)
@@ -346,6 +423,7 @@ def main():
         check_run(commands, model[0])
         check_sampling(commands, model[0])
         check_piped_chat(commands, model[0])
+        check_divergence(commands, model[0])
     return 0
 
 

@@ -2,7 +2,7 @@
 """The layer rule of docs/architecture.md, checked over #include.
 
 A file includes its own layer and lower ones; layers of one rank never include each other. Of backend/, everyone above may see
-device.h, runtime.h and types.h; the rest, backend.h with the list of operations above all, is for ops alone. Some headers are slow to compile or belong to one
+device.h, limits.h, runtime.h and types.h; the rest, backend.h with the list of operations above all, is for ops alone. Some headers are slow to compile or belong to one
 place: they are included there only. Tests (_test.cc and tests/) may include anything.
 """
 
@@ -27,7 +27,7 @@ HOME_OF = {
     "simde/": ["tests/"],
 }
 
-PUBLIC_BACKEND = ("backend/device.h", "backend/runtime.h", "backend/types.h")
+PUBLIC_BACKEND = ("backend/device.h", "backend/limits.h", "backend/runtime.h", "backend/types.h")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 

@@ -6,46 +6,19 @@
 #include <array>
 #include <cstdlib>
 
+#include "base/cpu_features.h"
 #include "base/error.h"
-
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
 
 namespace duet {
 namespace {
 
 constexpr std::array<std::string_view, 4> kLevels = {"baseline", "avx2", "avx512", "avx512vnni"};
 
-#if defined(__x86_64__)
-/// Bits of the register XCR0: the register files that the operating system saves.
-uint32_t saved_registers() {
-  uint32_t low = 0, high = 0;
-  asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-  return low;
-}
-
-bool has(uint32_t bits, std::initializer_list<int> wanted) {
-  return std::all_of(wanted.begin(), wanted.end(), [&](int bit) { return (bits >> bit & 1U) != 0; });
-}
-
-/// An index of kLevels. Bits: Intel SDM volume 2A, CPUID leaves 1 and 7.
+/// An index of kLevels.
 size_t best_level() {
-  uint32_t a = 0, b = 0, c = 0, d = 0;
-  if (__get_cpuid(1, &a, &b, &c, &d) == 0) return 0;
-  constexpr int kFma = 12, kOsxsave = 27, kAvx = 28, kF16c = 29;
-  if (!has(c, {kFma, kOsxsave, kAvx, kF16c})) return 0;
-  const uint32_t saved = saved_registers();
-  if (!has(saved, {1, 2}) || __get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return 0;
-  constexpr int kAvx2 = 5, kAvx512F = 16, kAvx512Dq = 17, kAvx512Bw = 30, kAvx512Vl = 31;
-  if (!has(b, {kAvx2})) return 0;
-  if (!has(saved, {5, 6, 7}) || !has(b, {kAvx512F, kAvx512Dq, kAvx512Bw, kAvx512Vl})) return 1;
-  constexpr int kAvx512Vnni = 11;
-  return has(c, {kAvx512Vnni}) ? 3 : 2;
+  const CpuFeatures features = cpu_features();
+  return features.avx512 ? (features.avx512_vnni ? 3 : 2) : features.avx2 ? 1 : 0;
 }
-#else
-size_t best_level() { return 0; }
-#endif
 
 }  // namespace
 

@@ -1,0 +1,104 @@
+#include "backend/limits.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstring>
+#include <functional>
+
+#include "backend/cpu/level.h"
+#include "backend/cpu/memory.h"
+#include "backend/cpu/probe.h"
+#include "base/cpu_features.h"
+
+namespace duet {
+namespace {
+
+constexpr int64_t kReadBytes = int64_t{256} << 20;
+constexpr int64_t kPieceBytes = int64_t{1} << 20;  // threads take turns, so that one that is slow reads less
+constexpr int64_t kAhead[] = {0, 1024, 4096};      // which of them is best differs between machines
+constexpr int64_t kPeakRounds = 20'000;            // under a millisecond
+constexpr int64_t kPeakChunks = 8;                 // of each thread
+
+CpuProbes best_probes() {
+  CpuProbes probes;
+  fill_baseline_probes(probes);
+#if defined(__x86_64__)
+  const CpuFeatures features = cpu_features();
+  if (features.avx2) fill_avx2_probes(probes);
+  if (features.avx512) fill_avx512_probes(probes, features.avx512_vnni, features.avx512_bf16);
+#endif
+  return probes;
+}
+
+/// The largest rate, `amount` per second, of calls of each of `ways` in turns, for about `seconds` and once each at
+/// least.
+double best_rate(double amount, int64_t ways, double seconds, const std::function<void(int64_t way)>& call) {
+  using Clock = std::chrono::steady_clock;
+  const auto since = [](Clock::time_point begin) {
+    return std::chrono::duration<double>(Clock::now() - begin).count();
+  };
+  double best = 0;
+  const auto begin = Clock::now();
+  do {
+    for (int64_t way = 0; way < ways; ++way) {
+      const auto start = Clock::now();
+      call(way);
+      best = std::max(best, amount / since(start));
+    }
+  } while (since(begin) < seconds);
+  return best;
+}
+
+struct HostMemory {
+  explicit HostMemory(int64_t size) : bytes(size), data(allocate_host(size)) {}
+  ~HostMemory() { release_host(data, bytes); }
+  HostMemory(const HostMemory&) = delete;
+  HostMemory& operator=(const HostMemory&) = delete;
+  int64_t bytes;
+  std::byte* data;
+};
+
+double peak(ThreadPool& pool, const PeakProbe& probe, double seconds) {
+  const int64_t chunks = kPeakChunks * pool.threads();
+  const auto macs = static_cast<double>(chunks * kPeakRounds * probe.macs_per_round);
+  return best_rate(macs, 1, seconds, [&](int64_t) {
+    pool.parallel_for(chunks, 1, [&](int64_t begin, int64_t end, int) { probe.run((end - begin) * kPeakRounds); });
+  });
+}
+
+}  // namespace
+
+std::string_view cpu_level_name() { return choose_cpu_level("").name; }
+
+double measure_read(ThreadPool& pool, bool one_thread, double seconds) {
+  const CpuProbes probes = best_probes();
+  const HostMemory memory(kReadBytes);
+  pool.parallel_for(kReadBytes / kPieceBytes, 1, [&](int64_t begin, int64_t end, int) {
+    std::memset(memory.data + begin * kPieceBytes, 1, static_cast<size_t>((end - begin) * kPieceBytes));
+  });
+  std::atomic<uint64_t> sum = 0;  // what is read is used
+  return best_rate(static_cast<double>(kReadBytes), std::size(kAhead), seconds, [&](int64_t way) {
+    const auto read = [&](int64_t begin, int64_t end, int) {
+      sum += probes.read(memory.data + begin * kPieceBytes, (end - begin) * kPieceBytes, kAhead[way]);
+    };
+    if (one_thread) {
+      read(0, kReadBytes / kPieceBytes, 0);
+    } else {
+      pool.parallel_for(kReadBytes / kPieceBytes, 1, read);
+    }
+  });
+}
+
+std::vector<PeakRate> measure_peaks(ThreadPool& pool, double seconds) {
+  const CpuProbes probes = best_probes();
+  const auto rate = [&](std::string_view name, const PeakProbe& probe) {
+    return PeakRate{name, probe.instruction, peak(pool, probe, seconds)};
+  };
+  const PeakRate f32 = rate("f32", probes.f32);
+  PeakRate bf16 = probes.bf16.run != nullptr ? rate("bf16", probes.bf16) : f32;
+  bf16.arithmetic = "bf16";
+  return {rate("int8", probes.int8), bf16, f32};
+}
+
+}  // namespace duet

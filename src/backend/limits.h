@@ -1,0 +1,27 @@
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "base/thread_pool.h"
+
+namespace duet {
+
+/// The level of the CPU backend that "" of make_cpu_backend() means: "avx2". Throws what that throws.
+std::string_view cpu_level_name();
+
+/// Bytes per second that the threads of `pool`, or with `one_thread` the caller alone, read from memory: 256 MiB in
+/// large pages, far more than a cache holds, fetched ahead at several distances; the best of several passes, for about
+/// `seconds`. Throws out_of_memory.
+double measure_read(ThreadPool& pool, bool one_thread, double seconds);
+
+/// The most multiply-adds per second that the threads of a pool do with one kind of operand.
+struct PeakRate {
+  std::string_view arithmetic;   // "int8", "bf16", "f32"
+  std::string_view instruction;  // the best that this CPU has, whatever DUET_CPU says; bf16 without one goes as f32
+  double macs_per_second = 0;
+};
+/// int8, bf16 and f32, each measured for about `seconds`. AMX is not measured.
+std::vector<PeakRate> measure_peaks(ThreadPool& pool, double seconds);
+
+}  // namespace duet
