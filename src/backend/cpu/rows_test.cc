@@ -227,10 +227,9 @@ TEST(Rows, KvWriteTouchesItsSlotsOnly) {
     const int64_t page = t == 0 ? 0 : t == 1 ? 2 : 1, slot = position[static_cast<size_t>(t)] % 64;
     for (int64_t h = 0; h < kHeads; ++h) {
       for (int64_t d = 0; d < kDim; ++d) {
-        const auto at = static_cast<size_t>(page * kPage + (h * 64 + slot) * kDim + d);
         const auto from = static_cast<size_t>((t * kHeads + h) * kDim + d);
-        expected[at] = k[from];
-        expected[at + static_cast<size_t>(kPage / 2)] = v[from];
+        expected[static_cast<size_t>(page * kPage + (h * kDim + d) * 64 + slot)] = k[from];  // transposed
+        expected[static_cast<size_t>(page * kPage + kPage / 2 + (h * 64 + slot) * kDim + d)] = v[from];
       }
     }
   }
