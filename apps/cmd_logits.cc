@@ -30,7 +30,7 @@ Json read_json(const std::string& file) {
 }
 
 void logits(LogitsArguments& arguments, bool json) {
-  const Activations activations = parse_activations(arguments.session.activations);
+  const DecoderOptions arithmetic = parse_arithmetic(arguments.session);
   watch_interrupts();
   Runtime runtime(arguments.session.threads);  // outlives what is packed for its backends
   LoadedModel model(resolve_model(arguments.model));
@@ -41,7 +41,7 @@ void logits(LogitsArguments& arguments, bool json) {
                                          : read_rows(read_json(arguments.rows_file), arguments.rows_file, job.prompts);
   LogitDump dump(job, spec, arguments.out);
   Engine engine(model.decoder(
-      runtime.backend(arguments.session.backend), [](int64_t, int64_t) { throw_if_interrupted(); }, activations));
+      runtime.backend(arguments.session.backend), [](int64_t, int64_t) { throw_if_interrupted(); }, arithmetic));
   dump.run(engine, throw_if_interrupted);
   if (json) {
     const Json::Object object{{"out", arguments.out},

@@ -17,7 +17,7 @@ constexpr std::string_view kFiles =
     ".SH ENVIRONMENT\n"
     ".TP\n.B DUET_HOME\nanother place for all of that\n"
     ".TP\n.B DUET_CATALOG\nanother catalogue of models\n"
-    ".TP\n.B DUET_CPU\nforces a level of the processor: baseline, avx2 or avx512\n"
+    ".TP\n.B DUET_CPU\nforces a level of the processor: baseline, avx2, avx512 or avx512vnni\n"
     ".TP\n.B NO_COLOR\nplain text on a terminal\n"
     ".SH EXIT STATUS\n"
     "0 when all went well, 1 when something failed, 2 for a wrong command line, 130 after Ctrl\\-C. Errors are one line "

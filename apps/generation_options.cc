@@ -73,6 +73,11 @@ void add_session_options(CLI::App& command, SessionOptions& options, bool contex
                   "f32 (default): exact products; native: activations rounded to 8 bits, faster")
       ->check(CLI::IsMember({"f32", "native"}))
       ->type_name("MODE");
+  command
+      .add_option("--kv-type", options.kv_type,
+                  "how keys and values of the context are kept: f32 (default), f16, bf16 (half the memory) or q8_0")
+      ->check(CLI::IsMember({"f32", "f16", "bf16", "q8_0"}))
+      ->type_name("TYPE");
   if (!context) return;
   command
       .add_option("--ctx", options.context_tokens,

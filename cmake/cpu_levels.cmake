@@ -3,12 +3,13 @@
 # function compiled for a high level must never be the one that the linker keeps for all.
 set(levels baseline)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-  list(APPEND levels avx2 avx512)
+  list(APPEND levels avx2 avx512 avx512vnni)
 endif()
 set(flags_baseline "")
 set(flags_avx2 -mavx2 -mfma -mf16c)
 set(flags_avx512 ${flags_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl
   -Wno-maybe-uninitialized -Wno-uninitialized)  # g++ 12 finds its own avx512fintrin.h wanting
+set(flags_avx512vnni ${flags_avx512} -mavx512vnni)
 set(optimise -O3)
 if(DUET_SANITIZE)
   set(optimise "")  # instrumented and unrolled kernels take a minute to compile
@@ -23,7 +24,7 @@ endforeach()
 
 option(DUET_BENCH "build the benchmarks" OFF)
 if(DUET_BENCH)
-  foreach(bench linear sampler)
+  foreach(bench kernel linear sampler)
     add_executable(${bench}_bench ${CMAKE_SOURCE_DIR}/bench/${bench}_bench.cc)
     target_link_libraries(${bench}_bench PRIVATE duet_core)
   endforeach()

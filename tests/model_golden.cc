@@ -7,11 +7,11 @@
 namespace duet::test {
 
 std::unique_ptr<TestModel> load_model(const std::filesystem::path& path, Runtime& runtime, std::string_view backend,
-                                      Activations activations) {
+                                      const DecoderOptions& options) {
   auto model = std::make_unique<TestModel>();
   model->checkpoint = Checkpoint::open(path, {.config = true, .weights = true});
   model->description = describe_model(model->checkpoint);
-  model->decoder = Decoder::load(runtime.backend(backend), model->checkpoint, model->description, {}, activations);
+  model->decoder = Decoder::load(runtime.backend(backend), model->checkpoint, model->description, {}, options);
   return model;
 }
 

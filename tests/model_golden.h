@@ -24,7 +24,7 @@ struct TestModel {
   std::shared_ptr<const Decoder> decoder;
 };
 std::unique_ptr<TestModel> load_model(const std::filesystem::path& path, Runtime& runtime, std::string_view backend,
-                                      Activations activations = Activations::kF32);
+                                      const DecoderOptions& options = {});
 
 /// [[1, 2], [3]] or the member "prompts" of an object.
 std::vector<std::vector<TokenId>> read_prompts(const std::filesystem::path& ids_file);

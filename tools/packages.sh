@@ -12,7 +12,7 @@ product_packages=(
 
 # What the tests need beside those.
 # shellcheck disable=SC2034
-test_packages=(libgtest-dev libgmock-dev libutf8proc-dev pkg-config tmux)
+test_packages=(libgtest-dev libgmock-dev libsimde-dev libutf8proc-dev pkg-config tmux)
 
 # What the lints of .ci/run need beside those.
 # shellcheck disable=SC2034

@@ -23,8 +23,8 @@ class Backend : public Device {
 
   /// out[t] = row ids[t] of table.   ids [T], out [T, C]
   virtual void embed_rows(const PackedWeight& table, std::span<const int32_t> ids, Tensor out) noexcept = 0;
-  /// out = x W' + bias (kNone) or out += x W' + bias (kAdd).   x [T, in], bias [out] or undefined, out [T, out]
-  virtual void linear(Tensor x, const PackedWeight& weight, Tensor bias, Epilogue epilogue, Tensor out) noexcept = 0;
+  /// Every term's product of the same x [T, in]; at most kMaxLinearTerms. Terms do not see each other.
+  virtual void linear(Tensor x, std::span<const LinearTerm> terms) noexcept = 0;
   /// out = x / sqrt(mean(x^2) + eps) * weight per row of n.   x, out [..., n] (may be the same), weight [n]
   virtual void rms_norm(Tensor x, Tensor weight, float eps, Tensor out) noexcept = 0;
   /// Rotates pairs (i, i + R/2), i < R/2, of each head in place: x' = (a c - b s, b c + a s).   x [T, H, D], cos, sin

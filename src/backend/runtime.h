@@ -25,8 +25,8 @@ class Runtime {
   std::unique_ptr<Backend> ref_, cpu_, deferred_;
 };
 
-/// `cpu_level` "" = the best that this CPU has (or DUET_CPU), else "baseline", "avx2", "avx512"; throws
-/// unsupported_feature when the CPU lacks it.
+/// `cpu_level` "" = the best that this CPU has (or DUET_CPU), else a name of cpu/level.h; throws bad_value
+/// for another name, unsupported_feature when the CPU lacks it.
 std::unique_ptr<Backend> make_cpu_backend(ThreadPool& pool, std::string_view cpu_level = "");
 std::unique_ptr<Backend> make_ref_backend();
 std::unique_ptr<Backend> make_deferred_backend();

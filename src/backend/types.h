@@ -8,6 +8,7 @@
 
 #include "tensor/dtype.h"
 #include "tensor/integer_blocks.h"
+#include "tensor/tensor.h"
 
 namespace duet {
 
@@ -52,17 +53,35 @@ class PackedWeight {
 
 enum class Epilogue { kNone, kAdd };
 
-/// A token row enters and is read from the pages of its sequence. Page i of a sequence holds positions [i P, (i+1) P);
-/// a page is K [Hk, P, D] followed by V [Hk, P, D], in `dtype`.
+/// out = x W' + bias (kNone) or out += x W' + bias (kAdd).
+struct LinearTerm {
+  const PackedWeight* weight;
+  Tensor bias;  // [out] or undefined
+  Epilogue epilogue = Epilogue::kNone;
+  Tensor out;  // [T, out]
+};
+
+/// Terms of one call of linear() at most.
+inline constexpr size_t kMaxLinearTerms = 4;
+
+/// Keys and values of a layer. Page i of a sequence holds positions [i P, (i+1) P). A token row is rounded once to
+/// `dtype` (round_row()) when it enters, and every reader reads the rounded row. A page is the keys [Hk, D, P],
+/// transposed so that neighbouring keys lie side by side, then the values [Hk, P, D]; of q8_0 each head's bytes follow
+/// its float16 scales [D/32, P].
 struct KvView {
   static constexpr int64_t kPageTokens = 64;  // P: page = attention tile (docs/architecture.md)
-  DType dtype = DType::kF32;
+  DType dtype = DType::kF32;                  // f32, f16, bf16; q8_0 where 32 divides head_dim
   int64_t kv_heads = 0;
   int64_t head_dim = 0;
   /// pages[s][i]: this layer's page i of sequence s; nullptr where the window has let it go.
   std::span<const std::span<std::byte* const>> pages;
 
-  int64_t page_bytes() const { return 2 * kv_heads * kPageTokens * head_dim * dtype_info(dtype).block_bytes; }
+  /// Bytes of one head's keys, or values, in a page.
+  int64_t head_bytes() const { return kPageTokens * row_bytes(dtype_info(dtype), head_dim); }
+  int64_t page_bytes() const { return 2 * kv_heads * head_bytes(); }
+  /// Where they begin in a page.
+  int64_t keys_at(int64_t head) const { return head * head_bytes(); }
+  int64_t values_at(int64_t head) const { return (kv_heads + head) * head_bytes(); }
 };
 
 /// Which sequence and which absolute position each row of a batch has. Both spans are [T].

@@ -17,8 +17,8 @@ const ModelDescription& LoadedModel::description() {
 
 std::shared_ptr<const Decoder> LoadedModel::decoder(Backend& backend,
                                                     const std::function<void(int64_t, int64_t)>& progress,
-                                                    Activations activations) {
-  if (!decoder_) decoder_ = Decoder::load(backend, checkpoint_, description(), progress, activations);
+                                                    const DecoderOptions& options) {
+  if (!decoder_) decoder_ = Decoder::load(backend, checkpoint_, description(), progress, options);
   return decoder_;
 }
 

@@ -12,13 +12,13 @@
 #include "chat/chat_template.h"
 #include "engine/request.h"
 #include "formats/checkpoint.h"
+#include "model/decoder.h"
 #include "model/generation_config.h"
 #include "model/registry.h"
 
 namespace duet {
 
 class Backend;
-class Decoder;
 class Tokenizer;
 
 /// Everything that a path holds, read part by part when it is asked for: who works with ids alone needs no tokenizer,
@@ -37,7 +37,7 @@ class LoadedModel {
   const ModelDescription& description();
   /// Reads and packs the weights on the first call; `progress(done_bytes, total_bytes)` may throw to cancel.
   std::shared_ptr<const Decoder> decoder(Backend& backend, const std::function<void(int64_t, int64_t)>& progress = {},
-                                         Activations activations = Activations::kF32);
+                                         const DecoderOptions& options = {});
   /// Throws what load_tokenizer() throws.
   const Tokenizer& tokenizer();
   /// nullptr: the model has none. Throws template_error, template_limit, too_large.

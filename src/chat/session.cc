@@ -6,21 +6,31 @@
 
 namespace duet {
 
-Activations parse_activations(std::string_view name) {
-  if (name == "f32") return Activations::kF32;
-  if (name == "native") return Activations::kNative;
-  fail(ErrorCode::kBadValue, "activations '{}' are not known: f32 and native are", printable(name));
+DecoderOptions parse_arithmetic(const SessionOptions& options) {
+  DecoderOptions out;
+  if (options.activations == "native") {
+    out.activations = Activations::kNative;
+  } else if (options.activations != "f32") {
+    fail(ErrorCode::kBadValue, "activations '{}' are not known: f32 and native are", printable(options.activations));
+  }
+  for (const DType type : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0}) {
+    if (dtype_info(type).name != options.kv_type) continue;
+    out.kv_type = type;
+    return out;
+  }
+  fail(ErrorCode::kBadValue, "keys and values cannot be kept as '{}': f32, f16, bf16 and q8_0 are known",
+       printable(options.kv_type));
 }
 
 Session::Session(const std::filesystem::path& path, const SessionOptions& options,
                  const std::function<void(int64_t, int64_t)>& progress)
     : runtime_(options.threads), model_(path) {
-  const Activations activations = parse_activations(options.activations);
+  const DecoderOptions arithmetic = parse_arithmetic(options);
   Backend& backend = runtime_.backend(options.backend);
   model_.description();
   model_.generation_config();
   model_.tokenizer();
-  decoder_ = model_.decoder(backend, progress, activations);
+  decoder_ = model_.decoder(backend, progress, arithmetic);
   engine_ = std::make_unique<Engine>(decoder_, EngineOptions{.context_tokens = options.context_tokens});
 }
 

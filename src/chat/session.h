@@ -22,7 +22,8 @@ namespace duet {
 struct SessionOptions {
   int threads = 0;                  // 0 = usable_cores()
   std::string backend = "cpu";      // "ref", "cpu" or "deferred"
-  std::string activations = "f32";  // or "native": see parse_activations()
+  std::string activations = "f32";  // or "native": see parse_arithmetic()
+  std::string kv_type = "f32";      // or "f16", "bf16", "q8_0"
   int64_t context_tokens = 0;       // 0 = the model's own; at most that
 };
 
@@ -30,7 +31,8 @@ struct SessionOptions {
 class Session {
  public:
   /// Reads everything but the weights first, so that a bad model fails at once. `progress(done_bytes, total_bytes)` is
-  /// told of the weights and may throw to cancel. Throws what the parts throw, bad_value (activations, backend).
+  /// told of the weights and may throw to cancel. Throws what the parts throw, bad_value (activations, type of keys and
+  /// values, backend).
   Session(const std::filesystem::path& path, const SessionOptions& options,
           const std::function<void(int64_t, int64_t)>& progress = {});
 
@@ -63,7 +65,8 @@ class Session {
   std::unique_ptr<Engine> engine_;
 };
 
-/// "f32": weights are dequantized; "native": rounded activations times integers (docs/numerics.md). Throws bad_value.
-Activations parse_activations(std::string_view name);
+/// Activations "f32": weights are dequantized; "native": rounded activations times integers. Keys and values of a
+/// sequence are rounded once to `kv_type` (docs/numerics.md). Throws bad_value.
+DecoderOptions parse_arithmetic(const SessionOptions& options);
 
 }  // namespace duet

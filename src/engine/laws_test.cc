@@ -29,9 +29,9 @@ std::vector<TokenId> prompt_of(int64_t length, int64_t vocabulary, uint32_t seed
 class RowLaw : public testing::TestWithParam<const char*> {
  protected:
   std::vector<float> scores(int threads, int64_t step_rows, const std::vector<TokenId>& prompt,
-                            Activations activations = Activations::kF32) {
+                            const DecoderOptions& options = {}) {
     Runtime runtime(threads);
-    const auto model = load_model(golden(GetParam()), runtime, "cpu", activations);
+    const auto model = load_model(golden(GetParam()), runtime, "cpu", options);
     Engine engine(model->decoder, {.max_step_rows = step_rows});
     return score_all(engine, {prompt}, false).logits;
   }
@@ -51,13 +51,35 @@ TEST_P(RowLaw, ThreadsAndSplitsOfThePromptChangeNoBit) {
 }
 
 TEST_P(RowLaw, HoldsInTheNativeArithmetic) {
+  const DecoderOptions native = {.activations = Activations::kNative};
   const auto prompt = prompt_of(150, vocabulary(), 7);
-  const auto whole = scores(1, 1000, prompt, Activations::kNative);
+  const auto whole = scores(1, 1000, prompt, native);
   const bool has_blocks = std::string_view(GetParam()).starts_with("gguf_quant");
   EXPECT_EQ(static_cast<bool>(same_bits(whole, scores(1, 1000, prompt))), !has_blocks);
-  EXPECT_TRUE(same_bits(scores(3, 1000, prompt, Activations::kNative), whole));
+  EXPECT_TRUE(same_bits(scores(3, 1000, prompt, native), whole));
   for (const int64_t step_rows : {1, 2, 7, 64, 100}) {
-    EXPECT_TRUE(same_bits(scores(2, step_rows, prompt, Activations::kNative), whole)) << "steps of " << step_rows;
+    EXPECT_TRUE(same_bits(scores(2, step_rows, prompt, native), whole)) << "steps of " << step_rows;
+  }
+}
+
+TEST_P(RowLaw, HoldsWithRoundedKeysAndValues) {
+  const auto prompt = prompt_of(150, vocabulary(), 7);
+  const auto exact = scores(1, 1000, prompt);
+  for (const DType type : {DType::kF16, DType::kBF16, DType::kQ8_0}) {
+    const DecoderOptions options = {.kv_type = type};
+    std::vector<float> whole;
+    try {
+      whole = scores(1, 1000, prompt, options);
+    } catch (const Error& error) {
+      EXPECT_EQ(type, DType::kQ8_0);  // heads that are no multiple of 32
+      EXPECT_EQ(error.code(), ErrorCode::kUnsupportedFeature);
+      continue;
+    }
+    EXPECT_FALSE(same_bits(whole, exact)) << dtype_info(type).name;
+    EXPECT_TRUE(same_bits(scores(3, 1000, prompt, options), whole)) << dtype_info(type).name;
+    for (const int64_t step_rows : {1, 7, 64, 100}) {
+      EXPECT_TRUE(same_bits(scores(2, step_rows, prompt, options), whole)) << "steps of " << step_rows << " rows";
+    }
   }
 }
 

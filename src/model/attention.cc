@@ -13,9 +13,10 @@ void Attention::forward(Ctx& ctx, const Batch& batch, int64_t layer, const RopeT
   const Tensor q = ctx.scratch({rows, heads, dim});
   const Tensor k = ctx.scratch({rows, kv_heads, dim});
   const Tensor v = ctx.scratch({rows, kv_heads, dim});
-  ops::linear(ctx, x, q_proj, q.reshaped({rows, heads * dim}));
-  ops::linear(ctx, x, k_proj, k.reshaped({rows, kv_heads * dim}));
-  ops::linear(ctx, x, v_proj, v.reshaped({rows, kv_heads * dim}));
+  ops::linear(ctx, x,
+              {{q_proj, q.reshaped({rows, heads * dim})},
+               {k_proj, k.reshaped({rows, kv_heads * dim})},
+               {v_proj, v.reshaped({rows, kv_heads * dim})}});
   if (spec.qk_norm) {
     ops::rms_norm(ctx, q, q_norm, norm_eps, q);
     ops::rms_norm(ctx, k, k_norm, norm_eps, k);
@@ -27,7 +28,7 @@ void Attention::forward(Ctx& ctx, const Batch& batch, int64_t layer, const RopeT
   std::vector<std::span<std::byte* const>> pages;
   pages.reserve(batch.states.size());
   for (const SequenceState* state : batch.states) pages.push_back(state->pages(layer));
-  const KvView kv{DType::kF32, kv_heads, dim, pages};
+  const KvView kv{kv_type, kv_heads, dim, pages};
   const RowPlaces places{batch.sequence, batch.positions};
   ops::kv_write(ctx, k, v, kv, places);
   const Tensor mixed = ctx.scratch({rows, heads, dim});

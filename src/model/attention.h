@@ -21,7 +21,8 @@ struct RopeTables {
 /// Softmax attention with its projections: q, k, v > [norm of each head] > rope > state > attention > o.
 struct Attention {
   AttentionMixer spec;
-  size_t rope_table = 0;  // index into RopeTables
+  size_t rope_table = 0;        // index into RopeTables
+  DType kv_type = DType::kF32;  // of the state
   Linear q_proj, k_proj, v_proj, o_proj;
   Tensor q_norm, k_norm;  // [D], with spec.qk_norm
   float norm_eps = 0.0f;

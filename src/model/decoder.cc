@@ -4,13 +4,34 @@
 #include <cmath>
 #include <string>
 
+#include "base/check.h"
+#include "base/error.h"
 #include "model/block.h"
 #include "model/registry.h"
 #include "model/weights.h"
 #include "ops/device.h"
 #include "ops/rows.h"
+#include "tensor/round_row.h"
 
 namespace duet {
+
+namespace {
+
+void check_kv_type(const ModelSpec& spec, DType type) {
+  DUET_CHECK(can_round(type));
+  const int64_t block = dtype_info(type).block_size;
+  for (const LayerSpec& layer : spec.layers) {
+    const int64_t head_dim = std::get<AttentionMixer>(layer.mixer).head_dim;
+    if (head_dim % block == 0) continue;
+    throw Error(
+        ErrorCode::kUnsupportedFeature,
+        fmt::format("keys and values cannot be kept as {}: the model's heads have {} values, not a multiple of {}",
+                    dtype_info(type).name, head_dim, block),
+        "f32, f16 and bf16 fit any head");
+  }
+}
+
+}  // namespace
 
 struct Decoder::State {
   Backend* backend = nullptr;
@@ -52,12 +73,13 @@ const StateLayout& Decoder::state_layout() const { return state_->layout; }
 std::shared_ptr<const Decoder> Decoder::load(Backend& backend, const Checkpoint& checkpoint,
                                              const ModelDescription& model,
                                              const std::function<void(int64_t, int64_t)>& progress,
-                                             Activations activations) {
+                                             const DecoderOptions& options) {
+  check_kv_type(model.spec, options.kv_type);
   std::shared_ptr<Decoder> decoder(new Decoder);
   State& state = *decoder->state_;
   state.backend = &backend;
   state.spec = model.spec;
-  WeightLoader loader(backend, ops::device_of(backend), checkpoint, model, activations, progress);
+  WeightLoader loader(backend, ops::device_of(backend), checkpoint, model, options.activations, progress);
   state.embedding = loader.linear("model.embed_tokens");
   for (size_t i = 0; i < model.spec.layers.size(); ++i) {
     const std::string prefix = "model.layers." + std::to_string(i) + ".";
@@ -82,8 +104,9 @@ std::shared_ptr<const Decoder> Decoder::load(Backend& backend, const Checkpoint&
     block.mlp.gate_proj = loader.linear(prefix + "mlp.gate_proj");
     block.mlp.up_proj = loader.linear(prefix + "mlp.up_proj");
     block.mlp.down_proj = loader.linear(prefix + "mlp.down_proj");
+    block.attention.kv_type = options.kv_type;
+    state.layout.layers.push_back({options.kv_type, mixer.kv_heads, mixer.head_dim});
     state.blocks.push_back(std::move(block));
-    state.layout.layers.push_back({DType::kF32, mixer.kv_heads, mixer.head_dim});
   }
   state.final_norm = loader.vector("model.norm.weight");
   state.head = model.spec.tied_head ? Linear{state.embedding.weight, {}} : loader.linear("lm_head");

@@ -14,6 +14,12 @@ namespace duet {
 struct ModelDescription;
 class Checkpoint;
 
+/// How a model computes (docs/numerics.md).
+struct DecoderOptions {
+  Activations activations = Activations::kF32;
+  DType kv_type = DType::kF32;  // of the keys and values that a sequence keeps: can_round()
+};
+
 /// What the products with weights cost, beside attention: figures to hold against a machine's limits.
 struct WeightWork {
   int64_t bytes = 0;        // that a token reads: all but an embedding that is not the head as well
@@ -27,11 +33,12 @@ struct WeightWork {
 class Decoder {
  public:
   /// Reads and packs every weight. `progress(done_bytes, total_bytes)` may throw to cancel.
-  /// Throws what reading throws (truncated, io_error) and out_of_memory.
+  /// Throws what reading throws (truncated, io_error), out_of_memory, and unsupported_feature (a type of keys and
+  /// values that the model's heads cannot have).
   static std::shared_ptr<const Decoder> load(Backend& backend, const Checkpoint& checkpoint,
                                              const ModelDescription& model,
                                              const std::function<void(int64_t, int64_t)>& progress = {},
-                                             Activations activations = Activations::kF32);
+                                             const DecoderOptions& options = {});
   ~Decoder();
 
   const ModelSpec& spec() const;

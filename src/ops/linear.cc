@@ -1,5 +1,7 @@
 #include "ops/linear.h"
 
+#include <array>
+
 #include "backend/backend.h"
 #include "base/check.h"
 
@@ -9,12 +11,31 @@ std::shared_ptr<const PackedWeight> pack_weight(Backend& backend, const WeightSo
   return backend.pack(source);
 }
 
-void linear(Ctx& ctx, const Tensor& x, const Linear& layer, const Tensor& out, Epilogue epilogue) {
+namespace {
+
+LinearTerm checked_term(const Tensor& x, const Linear& layer, const Tensor& out, Epilogue epilogue) {
   DUET_CHECK(x.dtype == DType::kF32 && out.dtype == DType::kF32);
   DUET_CHECK(x.shape.rank() == 2 && out.shape.rank() == 2 && x.dim(0) == out.dim(0));
   DUET_CHECK(x.dim(1) == layer.in_dim() && out.dim(1) == layer.out_dim());
   DUET_CHECK(!layer.bias.defined() || layer.bias.shape == Shape{layer.out_dim()});
-  ctx.backend.linear(x, *layer.weight, layer.bias, epilogue, out);
+  return {layer.weight.get(), layer.bias, epilogue, out};
+}
+
+}  // namespace
+
+void linear(Ctx& ctx, const Tensor& x, const Linear& layer, const Tensor& out, Epilogue epilogue) {
+  const LinearTerm term = checked_term(x, layer, out, epilogue);
+  ctx.backend.linear(x, {&term, 1});
+}
+
+void linear(Ctx& ctx, const Tensor& x, std::initializer_list<LinearOutput> outputs) {
+  DUET_CHECK(outputs.size() <= kMaxLinearTerms);
+  std::array<LinearTerm, kMaxLinearTerms> terms;
+  size_t count = 0;
+  for (const LinearOutput& output : outputs) {
+    terms[count++] = checked_term(x, output.layer, output.out, Epilogue::kNone);
+  }
+  ctx.backend.linear(x, std::span(terms).first(count));
 }
 
 void embed_rows(Ctx& ctx, const Linear& table, std::span<const int32_t> ids, const Tensor& out) {

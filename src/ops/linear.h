@@ -1,5 +1,6 @@
 #pragma once
 
+#include <initializer_list>
 #include <memory>
 #include <span>
 
@@ -31,6 +32,14 @@ std::shared_ptr<const PackedWeight> pack_weight(Backend& backend, const WeightSo
 /// `native` (weight->activations()): activations rounded to 8 bits in blocks of 32, integer products, one float32 chain
 /// over the blocks; docs/numerics.md has the definition and the bound.
 void linear(Ctx& ctx, const Tensor& x, const Linear& layer, const Tensor& out, Epilogue epilogue = Epilogue::kNone);
+
+/// The same for several layers of one x (at most kMaxLinearTerms), which rounds it once and shares the threads among
+/// them.
+struct LinearOutput {
+  const Linear& layer;
+  Tensor out;
+};
+void linear(Ctx& ctx, const Tensor& x, std::initializer_list<LinearOutput> outputs);
 
 /// out[t] = row ids[t] of the matrix, dequantized exactly.   ids [T] in [0, rows), out [T, in]
 void embed_rows(Ctx& ctx, const Linear& table, std::span<const int32_t> ids, const Tensor& out);

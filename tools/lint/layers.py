@@ -24,6 +24,7 @@ HOME_OF = {
     "CLI/": ["apps/"],
     "gtest/": ["tests/"],
     "gmock/": ["tests/"],
+    "simde/": ["tests/"],
 }
 
 PUBLIC_BACKEND = ("backend/device.h", "backend/limits.h", "backend/runtime.h", "backend/types.h")

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "backend/cpu/test_data.h"
+#include "tensor/round_row.h"
 #include "tests/compare.h"
 
 namespace duet {
@@ -15,19 +16,20 @@ constexpr int64_t kTokens = KvView::kPageTokens;
 /// Pages of several sequences, with rubbish in every slot that nothing has been written to.
 class Pages {
  public:
-  Pages(int64_t sequences, int64_t pages, int64_t kv_heads, int64_t dim, float rubbish)
-      : data_(static_cast<size_t>(sequences * pages * 2 * kv_heads * kTokens * dim), rubbish) {
-    const int64_t page_floats = 2 * kv_heads * kTokens * dim;
+  Pages(int64_t sequences, int64_t pages, int64_t kv_heads, int64_t dim, float rubbish, DType type = DType::kF32) {
+    view_.dtype = type;
+    view_.kv_heads = kv_heads;
+    view_.head_dim = dim;
+    const int64_t page_bytes = view_.page_bytes();
+    data_.assign(static_cast<size_t>(sequences * pages * page_bytes / 4 + 1), rubbish);
     pages_.resize(static_cast<size_t>(sequences));
     for (int64_t s = 0; s < sequences; ++s) {
       for (int64_t p = 0; p < pages; ++p) {
-        pages_[static_cast<size_t>(s)].push_back(
-            reinterpret_cast<std::byte*>(data_.data() + (s * pages + p) * page_floats));
+        pages_[static_cast<size_t>(s)].push_back(reinterpret_cast<std::byte*>(data_.data()) +
+                                                 (s * pages + p) * page_bytes);
       }
     }
     for (auto& p : pages_) spans_.emplace_back(p);
-    view_.kv_heads = kv_heads;
-    view_.head_dim = dim;
     view_.pages = spans_;
   }
   const KvView& view() const { return view_; }
@@ -46,11 +48,23 @@ struct Case {
   int64_t heads = 1, kv_heads = 1, dim = 64, sequences = 1, length = 1, window = 0;
   std::vector<int32_t> sequence, position;  // of the query rows
   float size = 1.0f;                        // of q
+  DType type = DType::kF32;                 // of the pages
 
   int64_t rows() const { return static_cast<int64_t>(position.size()); }
   std::vector<float> queries(uint32_t seed) const { return test::random_floats(rows() * heads * dim, seed, size); }
   std::vector<float> tokens(uint32_t seed) const {
     return test::random_floats(sequences * length * kv_heads * dim, seed);
+  }
+  Pages pages(float rubbish) const {
+    return Pages(sequences, (length + kTokens - 1) / kTokens, kv_heads, dim, rubbish, type);
+  }
+  /// As the pages hold them.
+  std::vector<float> rounded(std::vector<float> rows) const {
+    const auto count = static_cast<int64_t>(rows.size());
+    std::vector<std::byte> bytes(static_cast<size_t>(row_bytes(dtype_info(type), count)));
+    round_row(type, rows.data(), count, bytes.data());
+    dequantize(type, bytes.data(), count, rows.data());
+    return rows;
   }
 };
 
@@ -96,9 +110,10 @@ std::vector<float> run(const Cpu& cpu, const Case& c, const Pages& pages, std::v
 ///   tile and the merge of n tiles add (64 + 8 n) eps. The output is an average of values: the error is that of the
 ///   weights, above and below the line, times the average of |v|.
 void expect_attention(const Cpu& cpu, const Case& c, uint32_t seed) {
-  const Pages pages(c.sequences, (c.length + kTokens - 1) / kTokens, c.kv_heads, c.dim, NAN);
-  const std::vector<float> q = c.queries(seed), k = c.tokens(seed + 1000), v = c.tokens(seed + 2000);
-  write_all(cpu, c, pages, k, v);
+  const Pages pages = c.pages(NAN);
+  const std::vector<float> q = c.queries(seed);
+  write_all(cpu, c, pages, c.tokens(seed + 1000), c.tokens(seed + 2000));
+  const std::vector<float> k = c.rounded(c.tokens(seed + 1000)), v = c.rounded(c.tokens(seed + 2000));
   const std::vector<float> actual = run(cpu, c, pages, q);
   std::vector<float> expected(actual.size());
   std::vector<double> bounds(actual.size());
@@ -148,18 +163,16 @@ void expect_attention(const Cpu& cpu, const Case& c, uint32_t seed) {
   }
   EXPECT_TRUE(test::all_close(actual, expected, bounds))
       << "heads " << c.heads << "/" << c.kv_heads << " dim " << c.dim << " rows " << c.rows() << " length " << c.length
-      << " window " << c.window << " seed " << seed;
+      << " window " << c.window << " " << dtype_info(c.type).name << " seed " << seed;
 }
 
 class AttentionLevel : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
-    const auto levels = supported_cpu_levels();
-    if (std::find(levels.begin(), levels.end(), GetParam()) == levels.end())
-      GTEST_SKIP() << "this CPU lacks " << GetParam();
+    if (const std::string reason = test::why_not(GetParam()); !reason.empty()) GTEST_SKIP() << reason;
   }
 };
-INSTANTIATE_TEST_SUITE_P(Attention, AttentionLevel, testing::Values("baseline", "avx2", "avx512"),
+INSTANTIATE_TEST_SUITE_P(Attention, AttentionLevel, testing::ValuesIn(test::float_levels()),
                          [](const auto& level) { return level.param; });
 
 TEST_P(AttentionLevel, IsWithinTheBound) {
@@ -184,6 +197,28 @@ TEST_P(AttentionLevel, IsWithinTheBound) {
   sharp.size = 40.0f;  // weights from 1 down to 0
   expect_attention(cpu, sharp, ++seed);
   expect_attention(cpu, prefix(2, 1, 16, 0, 0), ++seed);
+}
+
+constexpr DType kRoundedTypes[] = {DType::kF16, DType::kBF16, DType::kQ8_0};
+
+TEST_P(AttentionLevel, RoundedPagesAreWithinTheBoundOfTheirRows) {
+  const Cpu cpu(GetParam());
+  uint32_t seed = 100;
+  for (const DType type : kRoundedTypes) {
+    const auto check = [&](Case c) {
+      c.type = type;
+      expect_attention(cpu, c, ++seed);
+    };
+    for (const int64_t dim : {32, 64, 96, 128, 256, 288, 320}) check(prefix(3, 1, dim, 0, 70));
+    for (const int64_t length : {1, 15, 16, 17, 63, 64, 65, 130}) {
+      check(prefix(9, 3, 64, 0, length));
+      check(prefix(9, 3, 64, length - 1, length));
+    }
+    check(prefix(130, 2, 32, 60, 70));
+    for (const int64_t window : {1, 64, 65, 100}) check(prefix(6, 2, 32, 0, 300, window));
+    if (type == DType::kQ8_0) continue;  // whole blocks of 32 only
+    for (const int64_t dim : {1, 2, 15, 17, 63, 80, 257}) check(prefix(4, 2, dim, 0, 70));
+  }
 }
 
 /// Rows of several sequences at scattered places.
@@ -222,9 +257,13 @@ Case row_of(const Case& c, int64_t t, int64_t count) {
 TEST_P(AttentionLevel, ARowHasTheSameBitsAloneAmongManyAndOnAnyThreads) {
   const Cpu one(GetParam(), 1), two(GetParam(), 2), three(GetParam(), 3);
   for (const int64_t window : {0, 50, 64}) {
-    for (Case c : {prefix(9, 3, 64, 0, 150), prefix(4, 4, 24, 30, 200), mixed()}) {
+    Case halves = prefix(9, 3, 64, 0, 150), bytes = mixed();
+    halves.type = DType::kF16;
+    bytes.type = DType::kQ8_0;
+    bytes.dim = 64;
+    for (Case c : {prefix(9, 3, 64, 0, 150), prefix(4, 4, 24, 30, 200), mixed(), halves, bytes}) {
       c.window = window;
-      const Pages pages(c.sequences, (c.length + kTokens - 1) / kTokens, c.kv_heads, c.dim, NAN);
+      const Pages pages = c.pages(NAN);
       write_all(two, c, pages, c.tokens(2), c.tokens(3));
       const std::vector<float> q = c.queries(1);
       const std::vector<float> all = run(two, c, pages, q);
@@ -247,13 +286,17 @@ TEST_P(AttentionLevel, ARowHasTheSameBitsAloneAmongManyAndOnAnyThreads) {
 TEST_P(AttentionLevel, WhatLiesInOtherSlotsDoesNotMatter) {
   const Cpu cpu(GetParam());
   Case c = prefix(6, 2, 40, 0, 100);
-  const std::vector<float> q = c.queries(1);
-  std::vector<std::vector<float>> results;
-  for (const float rubbish : {0.0f, -0.0f, 1e30f, INFINITY, NAN}) {
-    const Pages pages(1, 2, c.kv_heads, c.dim, rubbish);
-    write_all(cpu, c, pages, c.tokens(2), c.tokens(3));
-    results.push_back(run(cpu, c, pages, q));
-    EXPECT_TRUE(test::same_bits(results.back(), results.front()));
+  for (const DType type : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0}) {
+    c.type = type;
+    c.dim = type == DType::kQ8_0 ? 64 : 40;
+    const std::vector<float> q = c.queries(1);
+    std::vector<std::vector<float>> results;
+    for (const float rubbish : {0.0f, -0.0f, 1e30f, INFINITY, NAN}) {
+      const Pages pages = c.pages(rubbish);
+      write_all(cpu, c, pages, c.tokens(2), c.tokens(3));
+      results.push_back(run(cpu, c, pages, q));
+      EXPECT_TRUE(test::same_bits(results.back(), results.front())) << dtype_info(type).name;
+    }
   }
 }
 
@@ -310,12 +353,15 @@ TEST_P(AttentionLevel, AKeyOfMinusInfinityHasNoWeight) {
 }
 
 TEST(Attention, Avx2AndAvx512GiveTheSameBits) {
-  if (supported_cpu_levels().back() != "avx512") GTEST_SKIP() << "this CPU lacks avx512";
-  const Cpu low("avx2"), high("avx512");
-  const Case c = prefix(9, 3, 64, 0, 200);
-  const Pages pages(1, 4, c.kv_heads, c.dim, NAN);
-  write_all(low, c, pages, c.tokens(2), c.tokens(3));
-  EXPECT_TRUE(test::same_bits(run(low, c, pages, c.queries(1)), run(high, c, pages, c.queries(1))));
+  if (!test::why_not("avx2").empty()) GTEST_SKIP() << test::why_not("avx2");
+  const Cpu low("avx2"), high(test::why_not("avx512").empty() ? "avx512" : "avx512_emulated");
+  for (const DType type : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0}) {
+    Case c = prefix(9, 3, 64, 0, 200);
+    c.type = type;
+    const Pages pages = c.pages(NAN);
+    write_all(low, c, pages, c.tokens(2), c.tokens(3));
+    EXPECT_TRUE(test::same_bits(run(low, c, pages, c.queries(1)), run(high, c, pages, c.queries(1))));
+  }
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "backend/cpu/memory.h"
+#include "backend/kv_page.h"
 #include "backend/runtime.h"
 #include "base/check.h"
 
@@ -121,29 +122,21 @@ void CpuBackend::silu_mul(Tensor gate, Tensor up, Tensor out) noexcept {
 }
 
 void CpuBackend::kv_write(Tensor k, Tensor v, const KvView& kv, const RowPlaces& rows) noexcept {
-  DUET_CHECK(kv.dtype == DType::kF32);  // the model layer asks for no other type yet
-  constexpr int64_t kTokens = KvView::kPageTokens;
-  const int64_t dim = kv.head_dim, heads = kv.kv_heads;
+  const int64_t width = kv.kv_heads * kv.head_dim;
   const auto count = static_cast<int64_t>(rows.position.size());
   const auto body = [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
+      const auto sequence = static_cast<size_t>(rows.sequence[static_cast<size_t>(t)]);
       const int64_t position = rows.position[static_cast<size_t>(t)];
-      std::byte* const bytes =
-          kv.pages[static_cast<size_t>(rows.sequence[static_cast<size_t>(t)])][static_cast<size_t>(position / kTokens)];
-      float* const page = reinterpret_cast<float*>(bytes) + position % kTokens * dim;
-      for (int64_t h = 0; h < heads; ++h) {
-        const size_t row = static_cast<size_t>(dim) * sizeof(float);
-        std::memcpy(page + h * kTokens * dim, k.f32() + (t * heads + h) * dim, row);
-        std::memcpy(page + (heads + h) * kTokens * dim, v.f32() + (t * heads + h) * dim, row);
-      }
+      std::byte* const page = kv.pages[sequence][static_cast<size_t>(position / KvView::kPageTokens)];
+      store_kv(kv, page, position % KvView::kPageTokens, k.f32() + t * width, v.f32() + t * width);
     }
   };
-  pool_.parallel_for(count, grain(count, kSmall / std::max<int64_t>(1, heads * dim)), std::ref(body));
+  pool_.parallel_for(count, grain(count, kSmall / std::max<int64_t>(1, width)), std::ref(body));
 }
 
 void CpuBackend::attention(Tensor q, const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec,
                            Tensor out) noexcept {
-  DUET_CHECK(kv.dtype == DType::kF32);
   const int64_t group = q.dim(1) / kv.kv_heads;
   const int64_t queries = q.dim(0) * group;  // of one kv head
   const int64_t blocks = (queries + kAttentionRows - 1) / kAttentionRows;
@@ -156,6 +149,8 @@ void CpuBackend::attention(Tensor q, const KvView& kv, const RowPlaces& rows, co
       piece.heads = q.dim(1);
       piece.kv_heads = kv.kv_heads;
       piece.head_dim = kv.head_dim;
+      piece.kv_type = kv.dtype;
+      piece.head_bytes = kv.head_bytes();
       piece.position = rows.position.data();
       piece.scale = spec.scale;
       piece.window = spec.window;

@@ -28,7 +28,7 @@ class CpuBackend final : public Backend {
   std::string_view level() const { return level_.name; }
   std::unique_ptr<PackedWeight> pack(const WeightSource& source) override;
   void embed_rows(const PackedWeight& table, std::span<const int32_t> ids, Tensor out) noexcept override;
-  void linear(Tensor x, const PackedWeight& weight, Tensor bias, Epilogue epilogue, Tensor out) noexcept override;
+  void linear(Tensor x, std::span<const LinearTerm> terms) noexcept override;
   void rms_norm(Tensor x, Tensor weight, float eps, Tensor out) noexcept override;
   void rope(Tensor x, Tensor cos, Tensor sin) noexcept override;
   void silu_mul(Tensor gate, Tensor up, Tensor out) noexcept override;
@@ -40,12 +40,17 @@ class CpuBackend final : public Backend {
  private:
   struct Product;
 
+  Product product_of(const Tensor& x, const LinearTerm& term) const noexcept;
   void release(std::byte* data, int64_t bytes) noexcept override;
   /// Makes room for a block of activation rows of `columns`.
   void reserve_activations(int64_t columns);
+  /// Calls body(first, rows) for blocks of nearly equal size, in whole row tiles.
+  template <typename Body>
+  static void for_row_blocks(int64_t rows, const Body& body);
   void linear_one_row(const Product& product) noexcept;
   void linear_block(const Product& product, int64_t first_row, int64_t rows) noexcept;
-  void linear_native(const Product& product, int64_t first_row, int64_t rows) noexcept;
+  /// All terms have the native arithmetic; rows [first_row, first_row + rows) are at most kBlockRows.
+  void linear_native(Tensor x, std::span<const LinearTerm* const> terms, int64_t first_row, int64_t rows) noexcept;
   float* scratch(int worker) const;
   /// Chunk size of a loop over `count` items: chunks of at least `minimum`, several per thread where there are enough.
   int64_t grain(int64_t count, int64_t minimum) const;

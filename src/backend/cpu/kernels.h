@@ -23,7 +23,7 @@ inline constexpr int64_t kAttentionRows = 48;
 inline constexpr int64_t kAttentionColumns = 256;
 /// Floats of one worker's scratch in attention.
 inline constexpr int64_t kAttentionScratch =
-    kAttentionColumns * 64 + kAttentionColumns * kAttentionRows + 3 * kAttentionRows * 64 + 64 * kPanelRows;
+    kAttentionColumns * kAttentionRows + 3 * kAttentionRows * 64 + 64 * kPanelRows + 64;
 
 /// Largest row tile of any level; row_tile of a level divides it.
 inline constexpr int64_t kMaxRowTile = 12;
@@ -62,8 +62,10 @@ struct AttentionPiece {
   const float* q = nullptr;  // [T, heads, head_dim]
   float* out = nullptr;      // the same shape
   int64_t heads = 0, kv_heads = 0, head_dim = 0;
-  const std::byte* const* pages = nullptr;  // float32 K [kv_heads, 64, head_dim], then V
-  const int32_t* position = nullptr;        // [T]
+  const std::byte* const* pages = nullptr;  // as KvView has them
+  DType kv_type = DType::kF32;
+  int64_t head_bytes = 0;             // of one head's keys, or values, in a page
+  const int32_t* position = nullptr;  // [T]
   float scale = 1.0f;
   int64_t window = 0;
   int64_t kv_head = 0;
@@ -79,7 +81,7 @@ struct NativeBlock {
   float scale;
   float sum;        // scale times the sum of q
   int16_t sums[2];  // of q[0..15] and q[16..31]
-  int32_t unused;   // 48 bytes
+  int32_t unused;   // 48 bytes; a level may fill what is behind `sum` in its own way
 };
 
 /// Rounds `blocks` blocks of 32 activations; block b goes to out[b * stride].
@@ -93,8 +95,8 @@ constexpr int64_t native_expanded_bytes(int scales, int minimums) {
 /// Columns that are expanded at once; whole blocks of every type.
 inline constexpr int64_t kNativeColumns = 512;
 /// Chains of 16 outputs in the native arithmetic: sums[r][lane] = the value in it (0 without `go_on`) plus the links of
-/// the blocks in ascending order.   x [32-column blocks, rows], rows in [1, native_tile] (direct: native_direct_rows),
-/// sums [rows, 16]
+/// the blocks in ascending order.   x [32-column blocks, rows], rows in [1, native_tile] (direct: no more than
+/// native_direct_rows either), sums [rows, 16]
 using NativeTileKernel = void (*)(const std::byte* groups, int64_t count, const NativeBlock* x, int64_t rows,
                                   float* sums, bool go_on) noexcept;
 /// Expands `count` groups of a packed panel.
@@ -105,6 +107,7 @@ struct NativeKernels {
   NativeTileKernel direct = nullptr;
   NativeExpandKernel expand = nullptr;
   NativeTileKernel expanded = nullptr;
+  int64_t direct_rows = 0;  // of this type, where it is more than native_direct_rows
 };
 
 /// Kernels of one weight type. A type without them (null) keeps its rows as the file has them and goes through
@@ -122,7 +125,7 @@ struct CpuKernels {
   /// Expanded panels of signed bytes, for rows without a packed form: [scales - 1][minimums].
   NativeTileKernel native_plain[2][3] = {};
   NativeRoundKernel native_round = nullptr;
-  int64_t native_tile = 1;         // rows of a call of an expanded kernel; divides kMaxRowTile
+  int64_t native_tile = 1;         // rows of a call of a native kernel; divides kMaxRowTile
   int64_t native_direct_rows = 1;  // up to so many rows are multiplied from the packed groups, more from an expansion
   int64_t row_tile = 1;            // rows of a gemm call
   GemmKernel gemm = nullptr;
@@ -137,6 +140,8 @@ void fill_baseline_native(CpuKernels& table) noexcept;
 void fill_avx2_kernels(CpuKernels& table) noexcept;
 void fill_avx2_native(CpuKernels& table) noexcept;
 void fill_avx512_kernels(CpuKernels& table) noexcept;
+void fill_avx512_native(CpuKernels& table) noexcept;
+void fill_avx512vnni_native(CpuKernels& table) noexcept;
 #endif
 
 }  // namespace duet

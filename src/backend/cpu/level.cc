@@ -1,5 +1,7 @@
 #include "backend/cpu/level.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -10,12 +12,12 @@
 namespace duet {
 namespace {
 
-constexpr std::array<std::string_view, 3> kLevels = {"baseline", "avx2", "avx512"};
+constexpr std::array<std::string_view, 4> kLevels = {"baseline", "avx2", "avx512", "avx512vnni"};
 
-/// 0 baseline, 1 avx2, 2 avx512.
+/// An index of kLevels.
 size_t best_level() {
   const CpuFeatures features = cpu_features();
-  return features.avx512 ? 2 : features.avx2 ? 1 : 0;
+  return features.avx512 ? (features.avx512_vnni ? 3 : 2) : features.avx2 ? 1 : 0;
 }
 
 }  // namespace
@@ -34,7 +36,7 @@ CpuLevel choose_cpu_level(std::string_view name) {
   if (!name.empty()) {
     level = static_cast<size_t>(std::find(kLevels.begin(), kLevels.end(), name) - kLevels.begin());
     if (level == kLevels.size()) {
-      fail(ErrorCode::kBadValue, "CPU level '{}' is not one of baseline, avx2, avx512", printable(name));
+      fail(ErrorCode::kBadValue, "CPU level '{}' is not one of {}", printable(name), fmt::join(kLevels, ", "));
     }
     if (level > best) {
       throw Error(ErrorCode::kUnsupportedFeature, fmt::format("this CPU lacks the level {}", name),
@@ -47,8 +49,10 @@ CpuLevel choose_cpu_level(std::string_view name) {
   fill_baseline_native(chosen.kernels);
 #if defined(__x86_64__)
   if (level >= 1) fill_avx2_kernels(chosen.kernels);
-  if (level >= 1) fill_avx2_native(chosen.kernels);  // avx512 has none of its own yet: the same bits
+  if (level >= 1) fill_avx2_native(chosen.kernels);
   if (level >= 2) fill_avx512_kernels(chosen.kernels);
+  if (level >= 2) fill_avx512_native(chosen.kernels);
+  if (level >= 3) fill_avx512vnni_native(chosen.kernels);
 #endif
   return chosen;
 }

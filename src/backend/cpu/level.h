@@ -8,7 +8,8 @@
 
 namespace duet {
 
-/// The levels that this CPU and its operating system run, lowest first: "baseline", "avx2", "avx512".
+/// The levels that this CPU and its operating system run, lowest first: "baseline", "avx2", "avx512" (F, BW, DQ, VL),
+/// "avx512vnni".
 std::vector<std::string_view> supported_cpu_levels();
 
 /// The kernel table of a level: `name`, or the variable DUET_CPU where it is empty, or the best supported one. The

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <functional>
 
 #include "backend/cpu/product.h"
@@ -11,34 +12,47 @@ void CpuBackend::reserve_activations(int64_t columns) {
   if (activations_.bytes() < wanted) activations_ = allocate(wanted);
 }
 
-void CpuBackend::linear(Tensor x, const PackedWeight& weight, Tensor bias, Epilogue epilogue, Tensor out) noexcept {
-  const auto& packed = static_cast<const CpuPackedWeight&>(weight);
+CpuBackend::Product CpuBackend::product_of(const Tensor& x, const LinearTerm& term) const noexcept {
   static constexpr TypeKernels kNone = {};
-  const auto type = static_cast<size_t>(packed.dtype());
-  const Product product = {x.f32(),
-                           packed,
-                           type < CpuKernels::kTypes ? level_.kernels.types[type] : kNone,
-                           bias.f32(),
-                           epilogue == Epilogue::kAdd,
-                           out.f32()};
-  const int64_t rows = x.dim(0);
-  const bool native = packed.activations() == Activations::kNative;
-  if (rows == 1 && !native) {
-    linear_one_row(product);
-    return;
-  }
-  const std::lock_guard lock(activations_mutex_);
+  const auto type = static_cast<size_t>(term.weight->dtype());
+  return {x.f32(),
+          static_cast<const CpuPackedWeight&>(*term.weight),
+          type < CpuKernels::kTypes ? level_.kernels.types[type] : kNone,
+          term.bias.f32(),
+          term.epilogue == Epilogue::kAdd,
+          term.out.f32()};
+}
+
+template <typename Body>
+void CpuBackend::for_row_blocks(int64_t rows, const Body& body) {
   const int64_t blocks = (rows + kBlockRows - 1) / kBlockRows;
-  for (int64_t b = 0, first = 0; b < blocks; ++b) {  // blocks of nearly equal size, in whole row tiles
+  for (int64_t b = 0, first = 0; b < blocks && first < rows; ++b) {
     const int64_t even = (rows - first + blocks - b - 1) / (blocks - b);
     const int64_t count = std::min((even + kMaxRowTile - 1) / kMaxRowTile * kMaxRowTile, rows - first);
-    if (count > 0 && native) {
-      linear_native(product, first, count);
-    } else if (count > 0) {
-      linear_block(product, first, count);
-    }
+    body(first, count);
     first += count;
   }
+}
+
+void CpuBackend::linear(Tensor x, std::span<const LinearTerm> terms) noexcept {
+  const int64_t rows = x.dim(0);
+  std::array<const LinearTerm*, kMaxLinearTerms> native = {};
+  size_t natives = 0;
+  for (const LinearTerm& term : terms) {
+    if (term.weight->activations() == Activations::kNative) {
+      native[natives++] = &term;
+    } else if (rows == 1) {
+      linear_one_row(product_of(x, term));
+    } else {
+      const std::lock_guard lock(activations_mutex_);
+      const Product product = product_of(x, term);
+      for_row_blocks(rows, [&](int64_t first, int64_t count) { linear_block(product, first, count); });
+    }
+  }
+  if (natives == 0) return;
+  const std::lock_guard lock(activations_mutex_);
+  for_row_blocks(
+      rows, [&](int64_t first, int64_t count) { linear_native(x, std::span(native).first(natives), first, count); });
 }
 
 void CpuBackend::linear_one_row(const Product& p) noexcept {

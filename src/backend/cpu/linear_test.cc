@@ -21,8 +21,8 @@ std::vector<float> run_linear(const Cpu& cpu, const PackedWeight& weight, std::v
                               Epilogue epilogue, std::vector<float> out, int64_t rows) {
   Tensor b;
   if (!bias.empty()) b = test::view(bias, Shape{weight.rows()});
-  cpu->linear(test::view(x, Shape{rows, weight.cols()}), weight, b, epilogue,
-              test::view(out, Shape{rows, weight.rows()}));
+  const LinearTerm term = {&weight, b, epilogue, test::view(out, Shape{rows, weight.rows()})};
+  cpu->linear(test::view(x, Shape{rows, weight.cols()}), {&term, 1});
   return out;
 }
 
@@ -63,15 +63,13 @@ void expect_linear(const Cpu& cpu, const Matrix& m, int64_t rows, bool with_bias
 }
 
 class EveryLevel : public testing::TestWithParam<std::string> {};
-INSTANTIATE_TEST_SUITE_P(Linear, EveryLevel, testing::Values("baseline", "avx2", "avx512"),
+INSTANTIATE_TEST_SUITE_P(Linear, EveryLevel, testing::ValuesIn(test::float_levels()),
                          [](const auto& level) { return level.param; });
 
-#define SKIP_WITHOUT_LEVEL(level)                                         \
-  do {                                                                    \
-    const auto levels = supported_cpu_levels();                           \
-    if (std::find(levels.begin(), levels.end(), level) == levels.end()) { \
-      GTEST_SKIP() << "this CPU lacks " << level;                         \
-    }                                                                     \
+#define SKIP_WITHOUT_LEVEL(level)                    \
+  do {                                               \
+    const std::string reason = test::why_not(level); \
+    if (!reason.empty()) GTEST_SKIP() << reason;     \
   } while (false)
 
 TEST_P(EveryLevel, EveryTypeIsWithinTheBound) {
@@ -122,7 +120,8 @@ TEST_P(EveryLevel, ARowHasTheSameBitsAloneAmongManyAndOnAnyThreads) {
   const Cpu one(GetParam(), 1), two(GetParam(), 2), three(GetParam(), 3);
   for (const DType dtype : test::weight_types()) {
     const int64_t block = dtype_info(dtype).block_size;
-    const int64_t in = block == 1 ? 576 : std::max<int64_t>(2 * block, 576 / block * block), outs = 83, rows = 29;
+    const int64_t in = block == 1 ? 576 : std::max<int64_t>(2 * block, 576 / block * block), rows = 29;
+    const int64_t outs = test::emulated(GetParam()) ? 37 : 83;
     const Matrix m = test::random_matrix(dtype, outs, in, next_seed());
     const std::vector<float> x = test::random_floats(rows * in, next_seed()),
                              bias = test::random_floats(outs, next_seed());
@@ -178,8 +177,8 @@ TEST_P(EveryLevel, NanAndInfinityReachTheirRowAndOutputOnly) {
 }
 
 TEST(Linear, Avx2AndAvx512GiveTheSameBits) {
-  SKIP_WITHOUT_LEVEL("avx512");
-  const Cpu low("avx2"), high("avx512");
+  SKIP_WITHOUT_LEVEL("avx2");
+  const Cpu low("avx2"), high(test::why_not("avx512").empty() ? "avx512" : "avx512_emulated");
   for (const DType dtype : test::weight_types()) {
     const Matrix m = test::random_matrix(dtype, 83, 768, next_seed());
     for (const int64_t rows : {1, 2, 8, 27}) {
@@ -194,7 +193,7 @@ TEST(Linear, Avx2AndAvx512GiveTheSameBits) {
 
 TEST(Linear, OneChainAscending) {
   // 1e8 + 1 - 1e8 in float32 is 0 from left to right and 1 in any order that meets the large terms first.
-  for (const std::string_view level : supported_cpu_levels()) {
+  for (const std::string& level : test::levels_here()) {
     const Cpu cpu(level);
     Matrix m = test::random_matrix(DType::kF32, 16, 3, 1);
     const float row[3] = {1e8f, 1.0f, -1e8f};

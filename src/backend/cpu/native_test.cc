@@ -39,8 +39,8 @@ std::vector<float> multiply(Backend& backend, const PackedWeight& weight, std::v
   const int64_t rows = weight.cols() == 0 ? 1 : static_cast<int64_t>(x.size()) / weight.cols();
   Tensor b;
   if (!bias.empty()) b = test::view(bias, Shape{weight.rows()});
-  backend.linear(test::view(x, Shape{rows, weight.cols()}), weight, b, epilogue,
-                 test::view(out, Shape{rows, weight.rows()}));
+  const LinearTerm term = {&weight, b, epilogue, test::view(out, Shape{rows, weight.rows()})};
+  backend.linear(test::view(x, Shape{rows, weight.cols()}), {&term, 1});
   return out;
 }
 
@@ -138,13 +138,10 @@ TEST(Native, RefRoundsTiesToEvenAndLinksBlocksInOrder) {
 class NativeLevel : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
-    const auto levels = supported_cpu_levels();
-    if (std::find(levels.begin(), levels.end(), GetParam()) == levels.end()) {
-      GTEST_SKIP() << "this CPU lacks " << GetParam();
-    }
+    if (const std::string reason = test::why_not(GetParam()); !reason.empty()) GTEST_SKIP() << reason;
   }
 };
-INSTANTIATE_TEST_SUITE_P(Native, NativeLevel, testing::Values("baseline", "avx2", "avx512"),
+INSTANTIATE_TEST_SUITE_P(Native, NativeLevel, testing::ValuesIn(test::all_levels()),
                          [](const auto& level) { return level.param; });
 
 TEST_P(NativeLevel, EveryTypeHasTheBitsOfRefForEveryNumberOfRows) {
@@ -157,7 +154,7 @@ TEST_P(NativeLevel, EveryTypeHasTheBitsOfRefForEveryNumberOfRows) {
       const Matrix m = test::random_matrix(dtype, 53, in, next_seed());
       const auto weight = cpu->pack(native(m));
       EXPECT_EQ(weight->bytes(), static_cast<int64_t>(m.bytes.size()));
-      for (const int64_t rows : {1, 2, 3, 4, 8, 15}) {
+      for (const int64_t rows : {1, 2, 3, 4, 5, 8, 12, 13, 15, 33}) {
         const std::vector<float> x = activations(rows, in);
         const std::vector<float> zero(static_cast<size_t>(rows * m.rows));
         EXPECT_TRUE(
@@ -192,13 +189,16 @@ TEST_P(NativeLevel, LargestIntegersDoNotOverflow) {
 TEST_P(NativeLevel, EveryShapeOnAnyThreads) {
   const auto ref = make_ref_backend();
   std::vector<std::unique_ptr<Cpu>> cpus;
-  for (const int threads : {1, 2, 3, 5}) cpus.push_back(std::make_unique<Cpu>(GetParam(), threads));
+  const bool slow = test::emulated(GetParam());
+  for (const int threads : {1, 2, 3, 5}) {
+    if (!slow || threads == 2) cpus.push_back(std::make_unique<Cpu>(GetParam(), threads));
+  }
   for (const DType dtype : {DType::kQ4_0, DType::kQ4_1, DType::kQ6_K}) {
     for (const int64_t outs : {0, 1, 15, 16, 17, 33, 83}) {
       const Matrix m = test::random_matrix(dtype, outs, 768, next_seed());
       const std::vector<float> bias = test::random_floats(outs, next_seed());
       for (const int64_t rows : {1, 3, 16, 17, 128, 133, 512}) {
-        if (rows > 17 && outs > 33) continue;
+        if (rows > 17 && outs > (slow ? 17 : 33)) continue;
         const std::vector<float> x = activations(rows, m.cols);
         const std::vector<float> before = test::random_floats(rows * outs, next_seed());
         const auto epilogue = rows % 2 == 0 ? Epilogue::kAdd : Epilogue::kNone;
@@ -228,6 +228,40 @@ TEST_P(NativeLevel, NanAndInfinityReachEveryOutputOfTheirRow) {
           EXPECT_EQ(std::isnan(y[static_cast<size_t>(i)]), i / m.rows == row);
         }
         EXPECT_TRUE(test::same_bits(multiply(*ref, m, x), y));
+      }
+    }
+  }
+}
+
+TEST_P(NativeLevel, TermsOfOneCallHaveTheBitsThatEachHasAlone) {
+  const Matrix matrices[] = {
+      test::random_matrix(DType::kQ4_K, 40, 512, next_seed()), test::random_matrix(DType::kBF16, 17, 512, next_seed()),
+      test::random_matrix(DType::kQ8_0, 5, 512, next_seed()), test::random_matrix(DType::kQ6_K, 300, 512, next_seed())};
+  for (const int threads : {1, 3}) {
+    const Cpu cpu(GetParam(), threads);
+    for (const int64_t rows : {1, 2, 7, 140}) {
+      std::vector<float> x = test::random_floats(rows * 512, next_seed());
+      std::vector<std::unique_ptr<PackedWeight>> weights;
+      std::vector<std::vector<float>> together, alone, bias;
+      for (const Matrix& m : matrices) {
+        weights.push_back(cpu->pack(native(m)));
+        together.push_back(test::random_floats(rows * m.rows, next_seed()));
+        alone.push_back(together.back());
+        bias.push_back(test::random_floats(m.rows, next_seed()));
+      }
+      std::vector<LinearTerm> terms;
+      for (size_t i = 0; i < weights.size(); ++i) {
+        const int64_t outs = weights[i]->rows();
+        terms.push_back({weights[i].get(), i % 2 == 0 ? test::view(bias[i], Shape{outs}) : Tensor{},
+                         i < 2 ? Epilogue::kAdd : Epilogue::kNone, test::view(together[i], Shape{rows, outs})});
+      }
+      const Tensor in = test::view(x, Shape{rows, 512});
+      cpu->linear(in, terms);
+      for (size_t i = 0; i < terms.size(); ++i) {
+        LinearTerm term = terms[i];
+        term.out = test::view(alone[i], Shape{rows, weights[i]->rows()});
+        cpu->linear(in, {&term, 1});
+        EXPECT_TRUE(test::same_bits(together[i], alone[i])) << "term " << i << ", " << rows << " rows";
       }
     }
   }

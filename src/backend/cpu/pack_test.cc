@@ -29,7 +29,7 @@ Matrix golden_matrix(DType dtype) {
 }
 
 TEST(Pack, EveryTypeKeepsItsBytesAndReadsBackItsRows) {
-  for (const std::string_view level : supported_cpu_levels()) {
+  for (const std::string& level : test::levels_here()) {
     const Cpu cpu(level);
     for (const DType dtype : test::weight_types()) {
       if (!std::filesystem::exists(test::golden("quant") / (std::string(dtype_info(dtype).name) + ".safetensors")))
@@ -55,8 +55,8 @@ TEST(Pack, EveryTypeKeepsItsBytesAndReadsBackItsRows) {
 }
 
 TEST(Pack, UnpackKernelsEqualDequantizeBitForBit) {
-  for (const std::string_view level : supported_cpu_levels()) {
-    const CpuKernels kernels = choose_cpu_level(level).kernels;
+  for (const std::string& level : test::levels_here()) {
+    const CpuKernels kernels = test::choose_level(level).kernels;
     for (const DType dtype : test::panel_types()) {
       const Matrix m = golden_matrix(dtype);
       const DTypeInfo& info = dtype_info(dtype);
@@ -88,8 +88,8 @@ TEST(Pack, EveryHalfNumberIsDecoded) {
   }
   for (const DType dtype : {DType::kF16, DType::kBF16}) {
     m.dtype = dtype;
-    for (const std::string_view level : supported_cpu_levels()) {
-      const UnpackKernel unpack = choose_cpu_level(level).kernels.types[static_cast<size_t>(dtype)].unpack;
+    for (const std::string& level : test::levels_here()) {
+      const UnpackKernel unpack = test::choose_level(level).kernels.types[static_cast<size_t>(dtype)].unpack;
       std::vector<float> out(65536), expected(65536);
       unpack(m.bytes.data(), 4096, out.data());
       dequantize(dtype, m.bytes.data(), 65536, expected.data());
@@ -160,10 +160,11 @@ TEST(Memory, IsZeroAndAlignedAndAnImpossibleSizeIsAnError) {
 
 TEST(Level, UnknownAndForcedNames) {
   ThreadPool pool(1);
-  EXPECT_ERROR(make_cpu_backend(pool, "avx1024"), ErrorCode::kBadValue, "avx1024");
+  EXPECT_ERROR(make_cpu_backend(pool, "avx1024"), ErrorCode::kBadValue,
+               "'avx1024' is not one of baseline, avx2, avx512, avx512vnni");
   const auto levels = supported_cpu_levels();
   EXPECT_EQ(choose_cpu_level("baseline").name, "baseline");
-  for (const std::string_view level : {"avx2", "avx512"}) {
+  for (const std::string_view level : {"avx2", "avx512", "avx512vnni"}) {
     if (std::find(levels.begin(), levels.end(), level) == levels.end()) {
       EXPECT_ERROR(make_cpu_backend(pool, level), ErrorCode::kUnsupportedFeature, std::string(level));
     } else {

@@ -16,12 +16,10 @@ using test::view;
 class RowsLevel : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
-    const auto levels = supported_cpu_levels();
-    if (std::find(levels.begin(), levels.end(), GetParam()) == levels.end())
-      GTEST_SKIP() << "this CPU lacks " << GetParam();
+    if (const std::string reason = test::why_not(GetParam()); !reason.empty()) GTEST_SKIP() << reason;
   }
 };
-INSTANTIATE_TEST_SUITE_P(Rows, RowsLevel, testing::Values("baseline", "avx2", "avx512"),
+INSTANTIATE_TEST_SUITE_P(Rows, RowsLevel, testing::ValuesIn(test::float_levels()),
                          [](const auto& level) { return level.param; });
 
 /// |actual - expected| in units of the last place of `expected`, which is that of 2^-126 below the normal range.
@@ -31,7 +29,7 @@ double ulps(float actual, double expected) {
 }
 
 TEST_P(RowsLevel, ExpIsWithinTwoUlpEverywhere) {
-  const CpuKernels kernels = choose_cpu_level(GetParam()).kernels;
+  const CpuKernels kernels = test::choose_level(GetParam()).kernels;
   std::vector<float> x, y;
   for (uint32_t bits = 0; bits < 0x42D20000; bits += 2477) {  // 0 to 105, both signs: 900,000 values
     x.push_back(std::bit_cast<float>(bits));
@@ -55,7 +53,7 @@ TEST_P(RowsLevel, ExpIsWithinTwoUlpEverywhere) {
 }
 
 TEST_P(RowsLevel, ExpOfExtremes) {
-  const CpuKernels kernels = choose_cpu_level(GetParam()).kernels;
+  const CpuKernels kernels = test::choose_level(GetParam()).kernels;
   const std::vector<float> x = {0.0f,    -0.0f,     INFINITY, -INFINITY, NAN,     -NAN,    3.4e38f,  -3.4e38f, 1e-45f,
                                 -1e-45f, 88.72283f, 88.73f,   -104.0f,   -103.9f, 1000.0f, -1000.0f, 89.5f};
   for (size_t n = 0; n <= x.size(); ++n) {  // every length of the last vector

@@ -2,6 +2,7 @@
 
 // What the tests of the CPU backend share: seeded data, weights of every type, backends of every level.
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -10,10 +11,19 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/level.h"
 #include "backend/runtime.h"
 #include "base/thread_pool.h"
 #include "tensor/dtype.h"
+
+namespace duet {
+#if defined(__x86_64__)  // tests/emulated
+void fill_emulated_avx512_kernels(CpuKernels& table) noexcept;
+void fill_emulated_avx512_native(CpuKernels& table) noexcept;
+void fill_emulated_avx512vnni_native(CpuKernels& table) noexcept;
+#endif
+}  // namespace duet
 
 namespace duet::test {
 
@@ -87,10 +97,70 @@ inline Matrix random_matrix(DType dtype, int64_t rows, int64_t cols, uint32_t se
   return m;
 }
 
+/// The levels of the processor, and those that are emulated for tests (tests/emulated): the same kernels, on any
+/// machine.
+inline const std::vector<std::string>& all_levels() {
+  static const std::vector<std::string> kLevels = {
+    "baseline",
+    "avx2",
+    "avx512",
+    "avx512vnni",
+#if defined(__x86_64__)
+    "avx512_emulated",
+    "avx512vnni_emulated",
+#endif
+  };
+  return kLevels;
+}
+
+/// Kernels that are slow: fewer shapes will do where all of them take the same way.
+inline bool emulated(std::string_view level) { return level.find("_emulated") != std::string_view::npos; }
+
+/// Those that differ in the float32 kernels.
+inline std::vector<std::string> float_levels() {
+  std::vector<std::string> levels = all_levels();
+  levels.erase(std::remove(levels.begin(), levels.end(), "avx512vnni_emulated"), levels.end());  // has those of avx512
+  return levels;
+}
+
+/// Why a level of all_levels() is not tested on this machine; empty if it is.
+inline std::string why_not(std::string_view level) {
+  const auto real = supported_cpu_levels();
+  const auto here = [&](std::string_view name) { return std::find(real.begin(), real.end(), name) != real.end(); };
+  const size_t end = level.find("_emulated");
+  if (end == std::string_view::npos) return here(level) ? "" : "this CPU lacks " + std::string(level);
+  const std::string original(level.substr(0, end));
+  return here(original) ? "this CPU has " + original + " itself" : "";
+}
+
+inline std::vector<std::string> levels_here() {
+  std::vector<std::string> levels;
+  for (const std::string& level : all_levels()) {
+    if (why_not(level).empty()) levels.push_back(level);
+  }
+  return levels;
+}
+
+/// The kernels of a level of all_levels(), or as choose_cpu_level() chooses.
+inline CpuLevel choose_level(std::string_view name) {
+#if defined(__x86_64__)
+  if (emulated(name)) {
+    CpuLevel level = choose_cpu_level("baseline");
+    level.name = name;
+    fill_emulated_avx512_kernels(level.kernels);
+    fill_emulated_avx512_native(level.kernels);
+    if (name == "avx512vnni_emulated") fill_emulated_avx512vnni_native(level.kernels);
+    return level;
+  }
+#endif
+  return choose_cpu_level(name);
+}
+
 /// A backend with its pool.
 struct Cpu {
   explicit Cpu(std::string_view level = "", int threads = 2)
-      : pool(std::make_unique<ThreadPool>(threads)), backend(make_cpu_backend(*pool, level)) {}
+      : pool(std::make_unique<ThreadPool>(threads)),
+        backend(std::make_unique<CpuBackend>(*pool, choose_level(level))) {}
   Backend* operator->() const { return backend.get(); }
   std::unique_ptr<ThreadPool> pool;
   std::unique_ptr<Backend> backend;

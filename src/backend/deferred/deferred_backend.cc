@@ -48,8 +48,8 @@ class DeferredBackend final : public Backend {
     later(
         [this, &table, ids = std::vector<int32_t>(ids.begin(), ids.end()), out] { ref_.embed_rows(table, ids, out); });
   }
-  void linear(Tensor x, const PackedWeight& weight, Tensor bias, Epilogue epilogue, Tensor out) noexcept override {
-    later([this, x, &weight, bias, epilogue, out] { ref_.linear(x, weight, bias, epilogue, out); });
+  void linear(Tensor x, std::span<const LinearTerm> terms) noexcept override {
+    later([this, x, terms = std::vector<LinearTerm>(terms.begin(), terms.end())] { ref_.linear(x, terms); });
   }
   void rms_norm(Tensor x, Tensor weight, float eps, Tensor out) noexcept override {
     later([this, x, weight, eps, out] { ref_.rms_norm(x, weight, eps, out); });

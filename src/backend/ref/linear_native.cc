@@ -39,7 +39,8 @@ RoundedActivations round_activations(const float* x) {
 
 }  // namespace
 
-void linear_native(const Tensor& x, const RefWeight& weight, const Tensor& bias, Epilogue epilogue, const Tensor& out) {
+void linear_native(const Tensor& x, const LinearTerm& term) {
+  const auto& weight = static_cast<const RefWeight&>(*term.weight);
   const int64_t rows = x.dim(0), in = weight.cols(), outs = weight.rows(), blocks = in / kIntegerColumns;
   const IntegerForm form = integer_form(weight.dtype());
   std::vector<RoundedActivations> activations(static_cast<size_t>(rows * blocks));
@@ -66,9 +67,9 @@ void linear_native(const Tensor& x, const RefWeight& weight, const Tensor& bias,
           y = std::fma(block.minimum[m], sum, y);
         }
       }
-      if (bias.defined()) y += bias.f32()[o];
-      float& result = out.f32()[t * outs + o];
-      result = epilogue == Epilogue::kAdd ? result + y : y;
+      if (term.bias.defined()) y += term.bias.f32()[o];
+      float& result = term.out.f32()[t * outs + o];
+      result = term.epilogue == Epilogue::kAdd ? result + y : y;
     }
   }
 }

@@ -7,6 +7,7 @@
 #include <new>
 #include <vector>
 
+#include "backend/kv_page.h"
 #include "backend/ref/ref_weight.h"
 #include "backend/runtime.h"
 #include "base/check.h"
@@ -15,14 +16,25 @@
 namespace duet {
 namespace {
 
-/// Offset in values of (head, slot, 0) in one half of a page.
-int64_t page_offset(const KvView& kv, int64_t head, int64_t slot) {
-  return (head * KvView::kPageTokens + slot) * kv.head_dim;
+std::byte* page_of(const KvView& kv, int64_t sequence, int64_t position) {
+  return kv.pages[static_cast<size_t>(sequence)][static_cast<size_t>(position / KvView::kPageTokens)];
 }
 
-float* page_values(const KvView& kv, int64_t sequence, int64_t position, bool values) {
-  std::byte* page = kv.pages[static_cast<size_t>(sequence)][static_cast<size_t>(position / KvView::kPageTokens)];
-  return reinterpret_cast<float*>(page) + (values ? kv.kv_heads * KvView::kPageTokens * kv.head_dim : 0);
+/// The plain product with the dequantized weight, summed in float64.
+void linear_f32(const Tensor& x, const LinearTerm& term) {
+  const auto& weight = static_cast<const RefWeight&>(*term.weight);
+  const int64_t rows = x.dim(0), in = weight.cols(), outs = weight.rows();
+  std::vector<float> w(static_cast<size_t>(in));
+  for (int64_t o = 0; o < outs; ++o) {
+    weight.dequantize_row(o, w.data());
+    for (int64_t t = 0; t < rows; ++t) {
+      double sum = 0;
+      for (int64_t k = 0; k < in; ++k) sum += static_cast<double>(x.f32()[t * in + k]) * w[static_cast<size_t>(k)];
+      if (term.bias.defined()) sum += term.bias.f32()[o];
+      float& result = term.out.f32()[t * outs + o];
+      result = static_cast<float>(term.epilogue == Epilogue::kAdd ? result + sum : sum);
+    }
+  }
 }
 
 }  // namespace
@@ -37,22 +49,12 @@ void RefBackend::embed_rows(const PackedWeight& table, std::span<const int32_t> 
     weight.dequantize_row(ids[t], out.f32() + static_cast<int64_t>(t) * table.cols());
 }
 
-void RefBackend::linear(Tensor x, const PackedWeight& packed, Tensor bias, Epilogue epilogue, Tensor out) noexcept {
-  const auto& weight = static_cast<const RefWeight&>(packed);
-  if (weight.activations() == Activations::kNative) {
-    linear_native(x, weight, bias, epilogue, out);
-    return;
-  }
-  const int64_t rows = x.dim(0), in = packed.cols(), outs = packed.rows();
-  std::vector<float> w(static_cast<size_t>(in));
-  for (int64_t o = 0; o < outs; ++o) {
-    weight.dequantize_row(o, w.data());
-    for (int64_t t = 0; t < rows; ++t) {
-      double sum = 0;
-      for (int64_t k = 0; k < in; ++k) sum += static_cast<double>(x.f32()[t * in + k]) * w[static_cast<size_t>(k)];
-      if (bias.defined()) sum += bias.f32()[o];
-      float& result = out.f32()[t * outs + o];
-      result = static_cast<float>(epilogue == Epilogue::kAdd ? result + sum : sum);
+void RefBackend::linear(Tensor x, std::span<const LinearTerm> terms) noexcept {
+  for (const LinearTerm& term : terms) {
+    if (term.weight->activations() == Activations::kNative) {
+      linear_native(x, term);
+    } else {
+      linear_f32(x, term);
     }
   }
 }
@@ -91,15 +93,10 @@ void RefBackend::silu_mul(Tensor gate, Tensor up, Tensor out) noexcept {
 }
 
 void RefBackend::kv_write(Tensor k, Tensor v, const KvView& kv, const RowPlaces& rows) noexcept {
-  DUET_CHECK(kv.dtype == DType::kF32);
-  const size_t head_bytes = static_cast<size_t>(kv.head_dim) * sizeof(float);
   for (int64_t t = 0; t < k.dim(0); ++t) {
     const int64_t sequence = rows.sequence[static_cast<size_t>(t)], position = rows.position[static_cast<size_t>(t)];
-    for (int64_t h = 0; h < kv.kv_heads; ++h) {
-      const int64_t to = page_offset(kv, h, position % KvView::kPageTokens), from = (t * kv.kv_heads + h) * kv.head_dim;
-      std::memcpy(page_values(kv, sequence, position, false) + to, k.f32() + from, head_bytes);
-      std::memcpy(page_values(kv, sequence, position, true) + to, v.f32() + from, head_bytes);
-    }
+    const int64_t row = t * kv.kv_heads * kv.head_dim;
+    store_kv(kv, page_of(kv, sequence, position), position % KvView::kPageTokens, k.f32() + row, v.f32() + row);
   }
 }
 
@@ -107,6 +104,7 @@ void RefBackend::attention(Tensor q, const KvView& kv, const RowPlaces& rows, co
                            Tensor out) noexcept {
   const int64_t heads = q.dim(1), dim = q.dim(2), group = heads / kv.kv_heads;
   std::vector<double> scores, sum(static_cast<size_t>(dim));
+  std::vector<float> row(static_cast<size_t>(dim));
   for (int64_t t = 0; t < q.dim(0); ++t) {
     const int64_t sequence = rows.sequence[static_cast<size_t>(t)], last = rows.position[static_cast<size_t>(t)];
     const int64_t first = spec.window > 0 ? std::max<int64_t>(0, last - spec.window + 1) : 0;
@@ -116,9 +114,9 @@ void RefBackend::attention(Tensor q, const KvView& kv, const RowPlaces& rows, co
       double largest = -std::numeric_limits<double>::infinity();
       bool has_nan = false;
       for (int64_t j = first; j <= last; ++j) {
-        const float* key = page_values(kv, sequence, j, false) + page_offset(kv, h / group, j % KvView::kPageTokens);
+        load_key(kv, page_of(kv, sequence, j), h / group, j % KvView::kPageTokens, row.data());
         double dot = 0;
-        for (int64_t d = 0; d < dim; ++d) dot += static_cast<double>(query[d]) * key[d];
+        for (int64_t d = 0; d < dim; ++d) dot += static_cast<double>(query[d]) * row[static_cast<size_t>(d)];
         const double score = dot * static_cast<double>(spec.scale);
         scores[static_cast<size_t>(j - first)] = score;
         has_nan = has_nan || std::isnan(score);
@@ -130,8 +128,8 @@ void RefBackend::attention(Tensor q, const KvView& kv, const RowPlaces& rows, co
       for (int64_t j = first; j <= last; ++j) {
         const double p = std::exp(scores[static_cast<size_t>(j - first)] - largest);
         total += p;
-        const float* value = page_values(kv, sequence, j, true) + page_offset(kv, h / group, j % KvView::kPageTokens);
-        for (int64_t d = 0; d < dim; ++d) sum[static_cast<size_t>(d)] += p * value[d];
+        load_value(kv, page_of(kv, sequence, j), h / group, j % KvView::kPageTokens, row.data());
+        for (size_t d = 0; d < sum.size(); ++d) sum[d] += p * row[d];
       }
       float* result = out.f32() + (t * heads + h) * dim;
       for (int64_t d = 0; d < dim; ++d) result[d] = static_cast<float>(sum[static_cast<size_t>(d)] / total);

@@ -11,7 +11,7 @@ class RefBackend final : public Backend {
   std::string_view name() const override { return "ref"; }
   std::unique_ptr<PackedWeight> pack(const WeightSource& source) override;
   void embed_rows(const PackedWeight& table, std::span<const int32_t> ids, Tensor out) noexcept override;
-  void linear(Tensor x, const PackedWeight& weight, Tensor bias, Epilogue epilogue, Tensor out) noexcept override;
+  void linear(Tensor x, std::span<const LinearTerm> terms) noexcept override;
   void rms_norm(Tensor x, Tensor weight, float eps, Tensor out) noexcept override;
   void rope(Tensor x, Tensor cos, Tensor sin) noexcept override;
   void silu_mul(Tensor gate, Tensor up, Tensor out) noexcept override;

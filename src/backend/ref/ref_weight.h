@@ -37,6 +37,6 @@ class RefWeight final : public PackedWeight {
 };
 
 /// linear() of a weight in the native arithmetic, exactly as docs/numerics.md defines it: every level gives these bits.
-void linear_native(const Tensor& x, const RefWeight& weight, const Tensor& bias, Epilogue epilogue, const Tensor& out);
+void linear_native(const Tensor& x, const LinearTerm& term);
 
 }  // namespace duet

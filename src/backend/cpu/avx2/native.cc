@@ -1,4 +1,4 @@
-// The native arithmetic at the level avx2: 8 rows of a panel are one register. avx512 uses it too.
+// The native arithmetic at the level avx2: 8 rows of a panel are one register.
 #include "backend/cpu/kernels.h"
 
 #include <immintrin.h>
@@ -10,7 +10,9 @@ namespace {
 
 #include "backend/cpu/avx2/lanes.inc"
 
-constexpr int kUnrollWords = 8, kParts = 2, kTileRows = 6, kDirectRows = 2;
+constexpr int kUnrollWords = 8, kParts = 2, kTileRows = 4, kDirectRows = 4;
+constexpr int kCheapRows =
+    12;  // of types that are decoded in one or two instructions: expanding them does not pay sooner
 using H = __m256i;
 using F = __m256;
 

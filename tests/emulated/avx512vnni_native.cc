@@ -1,0 +1,4 @@
+// avx512vnni/native.cc, compiled with the intrinsics of tests/emulated/immintrin.h: for machines whose processor lacks
+// the level.
+#define fill_avx512vnni_native fill_emulated_avx512vnni_native
+#include "backend/cpu/avx512vnni/native.cc"
