@@ -190,7 +190,8 @@ ProcessResult run_process(const ProcessRequest& request, const Cancelled& cancel
     std::string* text;
     bool open = true;
   };
-  std::array<Stream, 2> streams{{{output.read_end, &result.output}, {errors.read_end, &result.errors}}};
+  std::array<Stream, 2> streams{
+      {{output.read_end, &result.output}, {errors.read_end, &result.errors, request.separate_errors}}};
   for (const Stream& stream : streams) ::fcntl(stream.fd, F_SETFL, O_NONBLOCK);
   const auto drain_all = [&] {
     for (Stream& stream : streams) {

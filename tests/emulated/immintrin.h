@@ -1,5 +1,5 @@
-// Stands before the compiler's <immintrin.h> when kernels are compiled for the tests: the intrinsics of AVX-512 in portable C++, by
-// SIMDe, and here what it lacks or does otherwise. Slow, and right on any machine.
+// Stands before the compiler's <immintrin.h> when kernels are compiled for the tests: the intrinsics of AVX-512 in
+// portable C++, by SIMDe, and here what it lacks or does otherwise. Slow, and right on any machine.
 #pragma once
 #pragma GCC system_header  // no warnings from here
 
@@ -8,7 +8,6 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-
 
 #include <simde/x86/avx512.h>
 
@@ -118,4 +117,3 @@ static int32_t _mm512_reduce_add_epi32(simde__m512i x) {
 static int32_t _mm512_reduce_max_epi32(simde__m512i x) {
   return emulate_reduction(x, [](int32_t a, int32_t b) { return a > b ? a : b; });
 }
-

@@ -40,7 +40,7 @@ CpuLevel choose_cpu_level(std::string_view name) {
     }
     if (level > best) {
       throw Error(ErrorCode::kUnsupportedFeature, fmt::format("this CPU lacks the level {}", name),
-                  fmt::format("its best is {}", kLevels[best]));
+                  fmt::format("it has {}", fmt::join(supported_cpu_levels(), ", ")));
     }
   }
   CpuLevel chosen;
