@@ -9,9 +9,9 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <memory>
 #include <mutex>
 #include <random>
@@ -30,7 +30,17 @@
 namespace duet {
 namespace {
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+/// Seconds, of a clock on the wall or of a share of the processor: time of all threads divided by their number.
+struct Clock {
+  bool processor = false;
+  int threads = 1;
+  double now() const {
+    timespec t = {};
+    clock_gettime(processor ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &t);
+    const double seconds = static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+    return processor ? seconds / threads : seconds;
+  }
+};
 
 struct Matrix {
   std::string name;
@@ -49,6 +59,7 @@ struct Options {
   std::vector<int64_t> rows = {1, 2, 3, 4, 6, 8, 12, 16, 32, 128, 512};
   std::vector<int64_t> threads = {1, 0};
   int rounds = 5;
+  bool processor_clock = false;
   std::string level;
 };
 
@@ -94,10 +105,12 @@ Options parse(int argc, char** argv) {
       options.threads = numbers(name, value, 0);
     } else if (name == "--rounds") {
       options.rounds = static_cast<int>(number(name, value, 1));
+    } else if (name == "--clock" && (value == "wall" || value == "cpu")) {
+      options.processor_clock = value == "cpu";
     } else if (name == "--cpu") {
       options.level = value;
     } else {
-      fail(ErrorCode::kUsageError, "{}: no such option", printable(name));
+      fail(ErrorCode::kUsageError, "{} {}: no such option or value", printable(name), printable(value));
     }
   }
   return options;
@@ -123,30 +136,31 @@ __attribute__((target("avx2"))) void multiply_in_cache(int64_t count, int8_t* me
   }
   for (int i = 1; i < 8; ++i) sums[0] = _mm256_add_epi16(sums[0], sums[i]);
   _mm256_store_si256(reinterpret_cast<__m256i*>(memory), sums[0]);
+  asm volatile("" : : "r"(memory) : "memory");  // the sums are wanted
 }
 #endif
 
 /// Products per second of all threads when nothing but products is done; 0 where there is no such loop.
-double peak_macs(ThreadPool& pool) {
+double peak_macs(ThreadPool& pool, const Clock& clock) {
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx2") == 0) return 0;
   constexpr int64_t kCount = 200000;
-  const double begin = now();
+  const double begin = clock.now();
   pool.parallel_for(pool.threads(), 1, [&](int64_t, int64_t, int) {
     alignas(64) int8_t memory[16 * 64] = {};
     multiply_in_cache(kCount, memory);
   });
-  return static_cast<double>(pool.threads() * kCount * 8 * 32) / (now() - begin);
+  return static_cast<double>(pool.threads() * kCount * 8 * 32) / (clock.now() - begin);
 #else
-  return 0 * pool.threads();
+  return 0 * pool.threads() * clock.threads;
 #endif
 }
 
 /// Bytes per second that all threads read from memory.
-double peak_bytes(ThreadPool& pool, const Buffer& buffer) {
+double peak_bytes(ThreadPool& pool, const Clock& clock, const Buffer& buffer) {
   constexpr int64_t kPiece = int64_t{1} << 20, kAhead = 4096;
   std::vector<uint64_t> sums(static_cast<size_t>(pool.threads()) * 8);
-  const double begin = now();
+  const double begin = clock.now();
   pool.parallel_for(buffer.bytes() / kPiece, 2, [&](int64_t first, int64_t last, int worker) {
     uint64_t s[8] = {};
     for (int64_t at = first * kPiece; at < last * kPiece; at += 64) {
@@ -157,10 +171,10 @@ double peak_bytes(ThreadPool& pool, const Buffer& buffer) {
     }
     for (const uint64_t one : s) sums[static_cast<size_t>(worker) * 8] += one;
   });
-  return static_cast<double>(buffer.bytes()) / (now() - begin);
+  return static_cast<double>(buffer.bytes()) / (clock.now() - begin);
 }
 
-/// Any bytes below 0x40: as 16-bit scales they are finite.
+/// Any bytes from 0x30 to 0x3F: as scales of 16 or 8 bits they are finite and not subnormal.
 WeightSource some_weights(DType type, int64_t out, int64_t in) {
   const auto read = [](int64_t, int64_t, std::span<std::byte> bytes) {
     static std::vector<std::byte> some;
@@ -168,7 +182,7 @@ WeightSource some_weights(DType type, int64_t out, int64_t in) {
     std::call_once(once, [] {
       std::mt19937 random(1);
       some.resize(size_t{1} << 20);
-      for (std::byte& b : some) b = static_cast<std::byte>(random() & 0x3F);
+      for (std::byte& b : some) b = static_cast<std::byte>(0x30 + (random() & 0x0F));
     });
     for (size_t at = 0; at < bytes.size(); at += some.size()) {
       std::memcpy(bytes.data() + at, some.data(), std::min(some.size(), bytes.size() - at));
@@ -197,7 +211,7 @@ class Case {
   double macs(int64_t rows) const { return static_cast<double>(rows * shape_.out * shape_.in); }
 
   /// Seconds of one product; the mean of as many as take about 20 ms at 40 GMAC/s.
-  double seconds(int64_t rows) {
+  double seconds(int64_t rows, const Clock& clock) {
     const Buffer x = backend_.allocate(rows * shape_.in * 4), y = backend_.allocate(rows * shape_.out * 4);
     for (int64_t i = 0; i < rows * shape_.in; ++i) {
       reinterpret_cast<float*>(x.data())[i] = static_cast<float>(i * 37 % 101) - 50.0f;
@@ -210,9 +224,9 @@ class Case {
     };
     multiply();
     const int64_t count = std::max<int64_t>(1, static_cast<int64_t>(0.8e9 / macs(rows)));
-    const double begin = now();
+    const double begin = clock.now();
     for (int64_t i = 0; i < count; ++i) multiply();
-    return (now() - begin) / static_cast<double>(count);
+    return (clock.now() - begin) / static_cast<double>(count);
   }
 
  private:
@@ -225,6 +239,7 @@ class Case {
 void bench(const Options& options, int64_t threads, const Matrix& shape) {
   constexpr int64_t kReadBytes = int64_t{128} << 20;
   ThreadPool pool(static_cast<int>(threads));
+  const Clock clock = {options.processor_clock, pool.threads()};
   const auto backend = make_cpu_backend(pool, options.level);
   const Buffer memory = backend->allocate(kReadBytes);
   std::memset(memory.data(), 1, kReadBytes);
@@ -240,8 +255,8 @@ void bench(const Options& options, int64_t threads, const Matrix& shape) {
     std::vector<std::vector<double>> seconds(options.rows.size()), macs = seconds, bytes = seconds;
     for (int round = 0; round < options.rounds; ++round) {
       for (size_t i = 0; i < options.rows.size(); ++i) {
-        const double peak = peak_macs(pool), read = peak_bytes(pool, memory);
-        const double s = one.seconds(options.rows[i]);
+        const double peak = peak_macs(pool, clock), read = peak_bytes(pool, clock, memory);
+        const double s = one.seconds(options.rows[i], clock);
         seconds[i].push_back(s);
         macs[i].push_back(one.macs(options.rows[i]) / s / peak);
         bytes[i].push_back(static_cast<double>(one.bytes()) / s / read);
@@ -255,7 +270,8 @@ void bench(const Options& options, int64_t threads, const Matrix& shape) {
     }
     std::fflush(stdout);
   }
-  fmt::print("limits now: {:.1f} GMAC/s, {:.1f} GB/s\n", peak_macs(pool) / 1e9, peak_bytes(pool, memory) / 1e9);
+  fmt::print("limits now: {:.1f} GMAC/s, {:.1f} GB/s\n", peak_macs(pool, clock) / 1e9,
+             peak_bytes(pool, clock, memory) / 1e9);
 }
 
 void bench(const Options& options) {

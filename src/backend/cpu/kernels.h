@@ -107,7 +107,7 @@ struct NativeKernels {
   NativeTileKernel direct = nullptr;
   NativeExpandKernel expand = nullptr;
   NativeTileKernel expanded = nullptr;
-  int64_t direct_rows = 0;  // of this type, where it is more than native_direct_rows
+  int64_t direct_rows = 0;  // of this type, where it is more than native_direct_rows: then in tiles of native_tile rows
 };
 
 /// Kernels of one weight type. A type without them (null) keeps its rows as the file has them and goes through

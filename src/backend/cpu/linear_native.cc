@@ -25,8 +25,8 @@ void CpuBackend::linear_native(Tensor x_rows, std::span<const LinearTerm* const>
   const int64_t in = x_rows.dim(1), blocks = in / kIntegerColumns;
   const int64_t tiles = (rows + level_.kernels.native_tile - 1) / level_.kernels.native_tile;
   auto* const x = reinterpret_cast<NativeBlock*>(activations_.data());
-  // Row tiles of nearly equal height. Tile t begins at first_of(t): [blocks, rows of the tile], from x + its row *
-  // blocks on.
+  // Row tiles of nearly equal height: 6 rows in tiles of at most 4 are 3 + 3. That of rows r to r + h - 1 is
+  // [blocks, h] from x + r * blocks on.
   const auto first_of = [&](int64_t tile) { return tile * rows / tiles; };
   const auto round = [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {

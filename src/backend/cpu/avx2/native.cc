@@ -11,8 +11,8 @@ namespace {
 #include "backend/cpu/avx2/lanes.inc"
 
 constexpr int kUnrollWords = 8, kParts = 2, kTileRows = 4, kDirectRows = 4;
-constexpr int kCheapRows =
-    12;  // of types that are decoded in one or two instructions: expanding them does not pay sooner
+/// Of types that take few instructions to decode: expanding them does not pay sooner (measured on Zen 3).
+constexpr int kCheapRows = 12;
 using H = __m256i;
 using F = __m256;
 
