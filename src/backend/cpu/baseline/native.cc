@@ -14,7 +14,7 @@ namespace {
 #include "backend/cpu/baseline/lanes.inc"
 
 constexpr int kUnrollWords = 1, kParts = 2, kTileRows = 2, kDirectRows = 1;  // few: it is to compile fast
-constexpr int kCheapRows = 1;
+constexpr int kCheapRows = 1, kLookupRows = 1;
 using S8 = int16_t __attribute__((vector_size(16)));
 /// 8 words, 16 pairs or 8 sums.
 struct H {
