@@ -139,11 +139,22 @@ Divergence peer_divergence(const Peer& peer, const fs::path& model, int threads,
                            std::span<const TokenId> bos, const DivergenceOptions& options, const Cancelled& cancelled) {
   const TemporaryFolder folder;
   const fs::path file = folder.path() / "logits.bin";
-  run_peer(peer,
-           {need_program(peer, "llama-perplexity"), "-m", model.string(), "-f", options.text.string(), "-c",
-            std::to_string(kChunkTokens), "-b", std::to_string(kChunkTokens), "--chunks",
-            std::to_string(options.chunks), "-t", std::to_string(threads), "--kl-divergence-base", file.string()},
-           cancelled);
+  std::vector<std::string> command = {need_program(peer, "llama-perplexity"),
+                                      "-m",
+                                      model.string(),
+                                      "-f",
+                                      options.text.string(),
+                                      "-c",
+                                      std::to_string(kChunkTokens),
+                                      "-b",
+                                      std::to_string(kChunkTokens),
+                                      "--chunks",
+                                      std::to_string(options.chunks),
+                                      "-t",
+                                      std::to_string(threads)};
+  if (peer.name == "ik_llama.cpp") command.emplace_back("--log-disable");  // or it leaves llama.log where we stand
+  command.insert(command.end(), {"--kl-divergence-base", file.string()});
+  run_peer(peer, command, cancelled);
   const PeerLogits logits(open_file(file), vocabulary);
   DivergenceSum sum;
   std::vector<float> theirs(static_cast<size_t>(vocabulary));
