@@ -53,7 +53,7 @@ bool can_round(DType dtype) {
 void round_row(DType dtype, const float* x, int64_t elements, std::byte* out) noexcept {
   switch (dtype) {
     case DType::kF32:
-      std::memcpy(out, x, static_cast<size_t>(elements) * sizeof(float));
+      if (elements > 0) std::memcpy(out, x, static_cast<size_t>(elements) * sizeof(float));  // x may be null then
       return;
     case DType::kF16:
       round_halves(x, elements, out, f32_to_f16);
