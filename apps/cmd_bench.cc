@@ -38,6 +38,7 @@ void run_bench(BenchArguments& arguments, bool json) {
   if (!options.peers.empty() && std::filesystem::is_directory(path)) {
     fail(ErrorCode::kUsageError, "--against needs a GGUF file, {} is a folder", printable(path.filename().string()));
   }
+  arguments.session.text = false;  // prompts are of ids; --kl reads the tokenizer when it comes to it
   BenchResult result;
   with_progress([&](const ReportProgress& progress) {
     result = bench([&](const SessionOptions& session) { return open_session(path, session); }, arguments.session,

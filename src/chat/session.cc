@@ -29,7 +29,7 @@ Session::Session(const std::filesystem::path& path, const SessionOptions& option
   Backend& backend = runtime_.backend(options.backend);
   model_.description();
   model_.generation_config();
-  model_.tokenizer();
+  if (options.text) model_.tokenizer();
   decoder_ = model_.decoder(backend, progress, arithmetic);
   engine_ = std::make_unique<Engine>(decoder_, EngineOptions{.context_tokens = options.context_tokens});
 }

@@ -25,6 +25,7 @@ struct SessionOptions {
   std::string activations = "f32";  // or "native": see parse_arithmetic()
   std::string kv_type = "f32";      // or "f16", "bf16", "q8_0"
   int64_t context_tokens = 0;       // 0 = the model's own; at most that
+  bool text = true;                 // false: ids alone are worked with, the model needs no tokenizer
 };
 
 /// A model, ready to answer. Text in, events out. Used by one thread.
