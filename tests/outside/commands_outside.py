@@ -9,6 +9,7 @@ import glob
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -353,6 +354,12 @@ def check_bench(commands, golden):
     assert json.loads(commands.run(*quick, "--json", "--backend", "ref")[0])["level"] == "ref"
     environment = {**os.environ, "DUET_CPU": "baseline"}
     assert json.loads(commands.run(*quick, "--json", env=environment)[0])["level"] == "baseline"
+
+    with tempfile.TemporaryDirectory() as folder:  # ids alone: no tokenizer is needed
+        for name in ("config.json", "model.safetensors"):
+            shutil.copy(os.path.join(golden, "text", "qwen3-dense", name), folder)
+        out, _ = commands.run("bench", folder, *short[2:], "--repetitions", "1", "--json")
+        assert json.loads(out)["decode_tps"] > 0, out
 
     bench = commands.write("llama-bench", FAKE_BENCH)
     os.chmod(bench, 0o755)
