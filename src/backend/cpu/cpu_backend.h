@@ -44,9 +44,6 @@ class CpuBackend final : public Backend {
   void release(std::byte* data, int64_t bytes) noexcept override;
   /// Makes room for a block of activation rows of `columns`.
   void reserve_activations(int64_t columns);
-  /// Calls body(first, rows) for blocks of nearly equal size, in whole row tiles.
-  template <typename Body>
-  static void for_row_blocks(int64_t rows, const Body& body);
   void linear_one_row(const Product& product) noexcept;
   void linear_block(const Product& product, int64_t first_row, int64_t rows) noexcept;
   /// All terms have the native arithmetic; rows [first_row, first_row + rows) are at most kBlockRows.

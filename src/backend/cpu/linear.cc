@@ -5,6 +5,21 @@
 #include "backend/cpu/product.h"
 
 namespace duet {
+namespace {
+
+/// Calls body(first, rows) for blocks of at most kBlockRows, of nearly equal size, in whole row tiles.
+template <typename Body>
+void for_row_blocks(int64_t rows, const Body& body) {
+  const int64_t blocks = (rows + kBlockRows - 1) / kBlockRows;
+  for (int64_t b = 0, first = 0; b < blocks && first < rows; ++b) {
+    const int64_t even = (rows - first + blocks - b - 1) / (blocks - b);
+    const int64_t count = std::min((even + kMaxRowTile - 1) / kMaxRowTile * kMaxRowTile, rows - first);
+    body(first, count);
+    first += count;
+  }
+}
+
+}  // namespace
 
 void CpuBackend::reserve_activations(int64_t columns) {
   const std::lock_guard lock(activations_mutex_);
@@ -21,17 +36,6 @@ CpuBackend::Product CpuBackend::product_of(const Tensor& x, const LinearTerm& te
           term.bias.f32(),
           term.epilogue == Epilogue::kAdd,
           term.out.f32()};
-}
-
-template <typename Body>
-void CpuBackend::for_row_blocks(int64_t rows, const Body& body) {
-  const int64_t blocks = (rows + kBlockRows - 1) / kBlockRows;
-  for (int64_t b = 0, first = 0; b < blocks && first < rows; ++b) {
-    const int64_t even = (rows - first + blocks - b - 1) / (blocks - b);
-    const int64_t count = std::min((even + kMaxRowTile - 1) / kMaxRowTile * kMaxRowTile, rows - first);
-    body(first, count);
-    first += count;
-  }
 }
 
 void CpuBackend::linear(Tensor x, std::span<const LinearTerm> terms) noexcept {
