@@ -60,6 +60,7 @@ void inspect(const InspectOptions& options, bool json) {
     std::vector<std::string> warnings = model.warnings;
     const GenerationConfig generation = read_generation_config(checkpoint, model.spec.vocabulary);
     warnings.insert(warnings.end(), generation.warnings.begin(), generation.warnings.end());
+    for (const std::string& note : model.notes) fmt::print(stderr, "duet: note: {}\n", note);
     for (const std::string& warning : warnings) fmt::print(stderr, "duet: warning: {}\n", warning);
     judge_tokenizer(checkpoint);
   }

@@ -25,6 +25,17 @@ class Backend : public Device {
   virtual void embed_rows(const PackedWeight& table, std::span<const int32_t> ids, Tensor out) noexcept = 0;
   /// Every term's product of the same x [T, in]; at most kMaxLinearTerms. Terms do not see each other.
   virtual void linear(Tensor x, std::span<const LinearTerm> terms) noexcept = 0;
+  /// ids [T, k] i32, weights [T, k]: the k largest of each row of logits [T, E], in falling order, the lowest id first
+  /// among equals, and their scores.
+  virtual void route_top_k(Tensor logits, RouterScore score, Tensor ids, Tensor weights) noexcept = 0;
+  /// out[t, j] = x[t or t, j] W', W the expert ids[t, j].   x [T, in] or [T, k, in], ids [T, k], out [T, k, out]
+  virtual void grouped_linear(Tensor x, Tensor ids, std::span<const GroupedTerm> terms) noexcept = 0;
+  /// add_to[t] += sum_j weights[t, j] y[t, j], j ascending.   y [T, k, C], weights [T, k] or undefined = all 1
+  virtual void mix_experts(Tensor y, Tensor weights, Tensor add_to) noexcept = 0;
+  /// out = x sigmoid(gate).   x, out [T, n] (may be the same), gate [T, n] or [T, 1]
+  virtual void sigmoid_mul(Tensor x, Tensor gate, Tensor out) noexcept = 0;
+  /// out[t, j] = factors[t, j] x[t].   x [T, n], factors [T, k], out [T, k, n] (may be x where k = 1)
+  virtual void scale_rows(Tensor x, Tensor factors, Tensor out) noexcept = 0;
   /// out = x / sqrt(mean(x^2) + eps) * weight per row of n.   x, out [..., n] (may be the same), weight [n]
   virtual void rms_norm(Tensor x, Tensor weight, float eps, Tensor out) noexcept = 0;
   /// Rotates pairs (i, i + R/2), i < R/2, of each head in place: x' = (a c - b s, b c + a s).   x [T, H, D], cos, sin

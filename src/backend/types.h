@@ -64,6 +64,19 @@ struct LinearTerm {
 /// Terms of one call of linear() at most.
 inline constexpr size_t kMaxLinearTerms = 4;
 
+/// One product of grouped_linear(): experts[e] is the weight of expert e, all [out, in] of one type.
+struct GroupedTerm {
+  std::span<const PackedWeight* const> experts;  // [E]
+  Tensor out;                                    // [T, k, out]
+};
+
+/// How a router's logits become the weights of the experts that it chooses.
+enum class RouterScore {
+  kSoftmax,              // of all logits
+  kSoftmaxRenormalised,  // divided by the sum over the chosen ones
+  kSigmoid,              // of each chosen logit by itself
+};
+
 /// Keys and values of a layer. Page i of a sequence holds positions [i P, (i+1) P). A token row is rounded once to
 /// `dtype` (round_row()) when it enters, and every reader reads the rounded row. A page is the keys [Hk, D, P],
 /// transposed so that neighbouring keys lie side by side, then the values [Hk, P, D]; of q8_0 each head's bytes follow
@@ -92,8 +105,16 @@ struct RowPlaces {
 
 struct AttentionSpec {
   float scale = 1.0f;
-  /// Key j is visible to query i iff i - window < j <= i; 0 = no window.
+  /// Key j <= i is visible to query i iff i - window < j and floor(j / chunk) = floor(i / chunk); 0 = no such limit.
   int64_t window = 0;
+  int64_t chunk = 0;
+
+  /// The first position that query i sees.
+  int64_t first_visible(int64_t i) const {
+    const int64_t of_window = window > 0 && i >= window ? i - window + 1 : 0;
+    const int64_t of_chunk = chunk > 0 ? i / chunk * chunk : 0;
+    return of_window > of_chunk ? of_window : of_chunk;
+  }
 };
 
 }  // namespace duet

@@ -1,10 +1,47 @@
 #include "model/attention.h"
 
+#include <cmath>
+
+#include "model/weights.h"
 #include "ops/attention.h"
+#include "ops/device.h"
 #include "ops/rows.h"
 #include "state/sequence_state.h"
 
 namespace duet {
+namespace {
+
+/// q of each row times 1 + scale ln(1 + floor((p + 1) / floor_tokens)).   q [T, H, D]
+void apply_temperature(Ctx& ctx, const AttentionTemperature& temperature, const Batch& batch, const Tensor& q) {
+  std::vector<float> factors;
+  factors.reserve(batch.positions.size());
+  for (const int32_t position : batch.positions) {
+    const double floors = std::floor((static_cast<double>(position) + 1) / temperature.floor_tokens);
+    factors.push_back(static_cast<float>(1 + temperature.scale * std::log1p(floors)));
+  }
+  const int64_t rows = q.dim(0), width = q.dim(1) * q.dim(2);
+  ops::scale_rows(ctx, q.reshaped({rows, width}), ops::upload(ctx, factors, {rows, 1}), q.reshaped({rows, 1, width}));
+}
+
+}  // namespace
+
+Attention Attention::load(WeightLoader& loader, const std::string& prefix, const AttentionMixer& spec, float norm_eps) {
+  Attention attention;
+  attention.spec = spec;
+  attention.norm_eps = norm_eps;
+  attention.q_proj = loader.linear(prefix + "q_proj");
+  if (spec.output_gate) attention.g_proj = loader.linear(prefix + "g_proj");
+  attention.k_proj = loader.linear(prefix + "k_proj");
+  attention.v_proj = loader.linear(prefix + "v_proj");
+  attention.o_proj = loader.linear(prefix + "o_proj");
+  if (spec.qk_norm == QkNorm::kWeightedBeforeRope) {
+    attention.q_norm = loader.vector(prefix + "q_norm.weight");
+    attention.k_norm = loader.vector(prefix + "k_norm.weight");
+  } else if (spec.qk_norm == QkNorm::kWeightlessAfterRope) {
+    attention.q_norm = attention.k_norm = loader.ones(spec.head_dim);
+  }
+  return attention;
+}
 
 void Attention::forward(Ctx& ctx, const Batch& batch, int64_t layer, const RopeTables& rope, const Tensor& x,
                         const Tensor& add_to) const {
@@ -13,17 +50,28 @@ void Attention::forward(Ctx& ctx, const Batch& batch, int64_t layer, const RopeT
   const Tensor q = ctx.scratch({rows, heads, dim});
   const Tensor k = ctx.scratch({rows, kv_heads, dim});
   const Tensor v = ctx.scratch({rows, kv_heads, dim});
-  ops::linear(ctx, x,
-              {{q_proj, q.reshaped({rows, heads * dim})},
-               {k_proj, k.reshaped({rows, kv_heads * dim})},
-               {v_proj, v.reshaped({rows, kv_heads * dim})}});
-  if (spec.qk_norm) {
+  const Tensor flat_q = q.reshaped({rows, heads * dim}), flat_k = k.reshaped({rows, kv_heads * dim}),
+               flat_v = v.reshaped({rows, kv_heads * dim});
+  Tensor gate;
+  if (spec.output_gate) {
+    gate = ctx.scratch({rows, heads * dim});
+    ops::linear(ctx, x, {{q_proj, flat_q}, {g_proj, gate}, {k_proj, flat_k}, {v_proj, flat_v}});
+  } else {
+    ops::linear(ctx, x, {{q_proj, flat_q}, {k_proj, flat_k}, {v_proj, flat_v}});
+  }
+  const auto norm_heads = [&](QkNorm when) {
+    if (spec.qk_norm != when) return;
     ops::rms_norm(ctx, q, q_norm, norm_eps, q);
     ops::rms_norm(ctx, k, k_norm, norm_eps, k);
+  };
+  norm_heads(QkNorm::kWeightedBeforeRope);
+  if (spec.rope.dims > 0) {
+    const RopeTables::Entry& table = rope.entries[rope_table];
+    ops::rope(ctx, q, table.cos, table.sin);
+    ops::rope(ctx, k, table.cos, table.sin);
   }
-  const RopeTables::Entry& table = rope.entries[rope_table];
-  ops::rope(ctx, q, table.cos, table.sin);
-  ops::rope(ctx, k, table.cos, table.sin);
+  norm_heads(QkNorm::kWeightlessAfterRope);
+  if (spec.temperature) apply_temperature(ctx, *spec.temperature, batch, q);
 
   std::vector<std::span<std::byte* const>> pages;
   pages.reserve(batch.states.size());
@@ -32,9 +80,25 @@ void Attention::forward(Ctx& ctx, const Batch& batch, int64_t layer, const RopeT
   const RowPlaces places{batch.sequence, batch.positions};
   ops::kv_write(ctx, k, v, kv, places);
   const Tensor mixed = ctx.scratch({rows, heads, dim});
-  ops::attention(ctx, q, kv, places, {.scale = spec.scale, .window = spec.window}, mixed);
-  ops::linear(ctx, mixed.reshaped({rows, heads * dim}), o_proj, add_to, Epilogue::kAdd);
+  ops::attention(ctx, q, kv, places, {.scale = spec.scale, .window = spec.window, .chunk = spec.chunk}, mixed);
+  const Tensor flat = mixed.reshaped({rows, heads * dim});
+  if (spec.output_gate) ops::sigmoid_mul(ctx, flat, gate, flat);
+  ops::linear(ctx, flat, o_proj, add_to, Epilogue::kAdd);
   ctx.arena.rewind(mark);
+}
+
+int64_t Attention::scratch_bytes(const AttentionMixer& spec, int64_t rows) {
+  const auto f32 = [](Shape shape) { return Arena::footprint_bytes(DType::kF32, shape); };
+  int64_t bytes = 2 * f32({rows, spec.heads, spec.head_dim}) + 2 * f32({rows, spec.kv_heads, spec.head_dim});
+  if (spec.output_gate) bytes += f32({rows, spec.heads * spec.head_dim});
+  if (spec.temperature) bytes += f32({rows, 1});
+  return bytes;
+}
+
+void Attention::visit_weights(const std::function<void(const Linear& weight)>& visit) const {
+  for (const Linear* weight : {&q_proj, &g_proj, &k_proj, &v_proj, &o_proj}) {
+    if (weight->weight) visit(*weight);
+  }
 }
 
 }  // namespace duet

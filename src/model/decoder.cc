@@ -53,18 +53,27 @@ int64_t Decoder::weight_bytes() const { return state_->weight_bytes; }
 
 WeightWork Decoder::weight_work() const {
   WeightWork work;
-  const auto is_native = [](const Linear& layer) { return layer.weight->activations() == Activations::kNative; };
+  const auto add = [&](const PackedWeight& weight, int64_t times) {
+    int64_t& macs = weight.activations() == Activations::kNative ? work.native_macs : work.float_macs;
+    macs += times * weight.rows() * weight.cols();
+  };
+  int64_t resting_bytes = 0;  // of experts that a token does not choose
   for (const Block& block : state_->blocks) {
-    const Attention& attention = block.attention;
-    for (const Linear* layer : {&attention.q_proj, &attention.k_proj, &attention.v_proj, &attention.o_proj,
-                                &block.mlp.gate_proj, &block.mlp.up_proj, &block.mlp.down_proj}) {
-      (is_native(*layer) ? work.native_macs : work.float_macs) += layer->out_dim() * layer->in_dim();
+    const auto visit = [&](const Linear& layer) { add(*layer.weight, 1); };
+    std::visit([&](const auto& mixer) { mixer.visit_weights(visit); }, block.mixer);
+    if (const auto* moe = std::get_if<Moe>(&block.ffn)) {
+      moe->visit_weights(visit, [&](const ops::ExpertLinear& experts) {
+        add(*experts.experts.front(), moe->spec.top_k);
+        resting_bytes += (moe->spec.experts - moe->spec.top_k) * experts.experts.front()->bytes();
+      });
+    } else {
+      std::get<Mlp>(block.ffn).visit_weights(visit);
     }
   }
   work.head_macs = state_->head.out_dim() * state_->head.in_dim();
-  work.native_head = is_native(state_->head);
+  work.native_head = state_->head.weight->activations() == Activations::kNative;
   const bool shared = state_->head.weight == state_->embedding.weight;
-  work.bytes = state_->weight_bytes - (shared ? 0 : state_->embedding.weight->bytes());
+  work.bytes = state_->weight_bytes - resting_bytes - (shared ? 0 : state_->embedding.weight->bytes());
   return work;
 }
 
@@ -84,27 +93,14 @@ std::shared_ptr<const Decoder> Decoder::load(Backend& backend, const Checkpoint&
   for (size_t i = 0; i < model.spec.layers.size(); ++i) {
     const std::string prefix = "model.layers." + std::to_string(i) + ".";
     const auto& mixer = std::get<AttentionMixer>(model.spec.layers[i].mixer);
-    const auto rope = std::find(state.ropes.begin(), state.ropes.end(), mixer.rope);
-    Block block;
-    block.norm_eps = model.spec.norm_eps;
-    block.input_norm = loader.vector(prefix + "input_layernorm.weight");
-    block.attention.spec = mixer;
-    block.attention.norm_eps = model.spec.norm_eps;
-    block.attention.rope_table = static_cast<size_t>(rope - state.ropes.begin());
-    if (rope == state.ropes.end()) state.ropes.push_back(mixer.rope);
-    block.attention.q_proj = loader.linear(prefix + "self_attn.q_proj");
-    block.attention.k_proj = loader.linear(prefix + "self_attn.k_proj");
-    block.attention.v_proj = loader.linear(prefix + "self_attn.v_proj");
-    block.attention.o_proj = loader.linear(prefix + "self_attn.o_proj");
-    if (mixer.qk_norm) {
-      block.attention.q_norm = loader.vector(prefix + "self_attn.q_norm.weight");
-      block.attention.k_norm = loader.vector(prefix + "self_attn.k_norm.weight");
+    Block block = Block::load(loader, prefix, model.spec.layers[i], model.spec.norm_eps);
+    auto& attention = std::get<Attention>(block.mixer);
+    attention.kv_type = options.kv_type;
+    if (mixer.rope.dims > 0) {
+      const auto rope = std::find(state.ropes.begin(), state.ropes.end(), mixer.rope);
+      attention.rope_table = static_cast<size_t>(rope - state.ropes.begin());
+      if (rope == state.ropes.end()) state.ropes.push_back(mixer.rope);
     }
-    block.post_attention_norm = loader.vector(prefix + "post_attention_layernorm.weight");
-    block.mlp.gate_proj = loader.linear(prefix + "mlp.gate_proj");
-    block.mlp.up_proj = loader.linear(prefix + "mlp.up_proj");
-    block.mlp.down_proj = loader.linear(prefix + "mlp.down_proj");
-    block.attention.kv_type = options.kv_type;
     state.layout.layers.push_back({options.kv_type, mixer.kv_heads, mixer.head_dim});
     state.blocks.push_back(std::move(block));
   }
@@ -121,14 +117,11 @@ int64_t Decoder::scratch_bytes(int64_t rows, int64_t head_rows) const {
   int64_t rope = 0, widest_layer = 0;
   for (const RopeSpec& r : state_->ropes) rope += 2 * f32({rows, r.dims / 2});
   for (const LayerSpec& layer : spec.layers) {
-    const auto& mixer = std::get<AttentionMixer>(layer.mixer);
-    const int64_t attention =
-        2 * f32({rows, mixer.heads, mixer.head_dim}) + 2 * f32({rows, mixer.kv_heads, mixer.head_dim});
-    widest_layer = std::max({widest_layer, attention, 2 * f32({rows, std::get<DenseFfn>(layer.ffn).ffn_dim})});
+    widest_layer = std::max(widest_layer, Block::scratch_bytes(layer, spec.hidden_dim, rows));
   }
-  // hidden, the block's normed input (or the final norm), then what a mixer or the feed forward takes on top
-  return 2 * f32({rows, spec.hidden_dim}) + rope + widest_layer + f32({head_rows, spec.hidden_dim}) +
-         f32({head_rows, spec.vocabulary});
+  // hidden, then what a block takes on top, or the final norm
+  return f32({rows, spec.hidden_dim}) + rope + std::max(widest_layer, f32({rows, spec.hidden_dim})) +
+         f32({head_rows, spec.hidden_dim}) + f32({head_rows, spec.vocabulary});
 }
 
 Tensor Decoder::forward(Ctx& ctx, const Batch& batch, const HiddenSink& hidden_sink) const {

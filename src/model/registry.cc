@@ -11,7 +11,7 @@
 namespace duet {
 namespace {
 
-const std::array kDenseFamilies = {&llama_traits(), &qwen2_traits(), &qwen3_traits()};
+const std::array kFamilies = {&llama_family(), &llama4_family(), &qwen2_family(), &qwen3_family(), &qwen3_moe_family()};
 
 std::string architecture_of(const Checkpoint& checkpoint) {
   if (const GgufMetadata* metadata = checkpoint.metadata()) return metadata->require_string("general.architecture");
@@ -44,28 +44,36 @@ void check_experts(const Checkpoint& checkpoint, const std::string& architecture
 
 }  // namespace
 
-const TensorPlan* ModelDescription::find(std::string_view canonical) const {
-  const auto found =
-      std::find_if(tensors.begin(), tensors.end(), [&](const TensorPlan& t) { return t.canonical == canonical; });
-  return found == tensors.end() ? nullptr : &*found;
+int64_t RowMap::stored(int64_t row) const {
+  if (run == 0) return first + row;
+  const int64_t within = row % run, half = run / 2;
+  return first + row / run * stride + (pairs ? 2 * (within % half) + within / half : within);
+}
+
+int64_t TensorPlan::bytes() const { return row_bytes(dtype_info(entry->dtype), shape.elements()); }
+
+const TensorPlan* ModelDescription::find(const std::string& canonical) const {
+  const auto found = tensor_index.find(canonical);
+  return found == tensor_index.end() ? nullptr : &tensors[found->second];
 }
 
 ModelDescription describe_model(const Checkpoint& checkpoint) {
   const std::string architecture = architecture_of(checkpoint);
-  for (const DenseTraits* traits : kDenseFamilies) {
-    if (!names_architecture(*traits, checkpoint, architecture)) continue;
-    ModelDescription model = describe_dense(*traits, checkpoint);
-    read_generation_config(checkpoint, model.spec.vocabulary);  // judges its values
-    return model;
+  const bool gguf = checkpoint.metadata() != nullptr;
+  std::string known;
+  for (const Family* family : kFamilies) {
+    std::vector<std::string_view> names = family->hf_architectures;
+    if (gguf) names = {family->gguf_architecture};
+    if (std::find(names.begin(), names.end(), architecture) != names.end()) {
+      ModelDescription model = family->describe(checkpoint);
+      read_generation_config(checkpoint, model.spec.vocabulary);  // judges its values
+      return model;
+    }
+    for (const std::string_view name : names) known += fmt::format("{}{}", known.empty() ? "" : ", ", name);
   }
   check_experts(checkpoint, architecture);
-  std::string known;
-  for (const DenseTraits* traits : kDenseFamilies) {
-    known += known.empty() ? "" : ", ";
-    known += checkpoint.metadata() != nullptr ? traits->gguf_architecture : traits->hf_architecture;
-  }
   fail(ErrorCode::kUnsupportedArchitecture, "{}: architecture '{}' is not supported; known: {}",
-       checkpoint.metadata() != nullptr ? checkpoint.name() : "config.json", printable(architecture), known);
+       gguf ? checkpoint.name() : "config.json", printable(architecture), known);
 }
 
 }  // namespace duet

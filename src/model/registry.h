@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "formats/checkpoint.h"
@@ -9,28 +11,46 @@
 
 namespace duet {
 
-/// How the rows of a stored tensor move to their canonical places. Whole rows move, never columns.
-enum class RowMove {
-  kNone,
-  /// GGUF's Llama q and k: canonical row s d/2 + i of a head is file row 2 i + s (golden/gguf/README.md).
-  kInterleavedToHalves,
+/// Where the rows of a canonical matrix, or the elements of a vector, stand in the stored tensor, seen as rows of its
+/// last dimension. Whole rows move, never columns.
+struct RowMap {
+  int64_t first = 0;   // stored row of canonical row 0
+  int64_t run = 0;     // rows that stand together; 0 = all of them
+  int64_t stride = 0;  // stored rows from one run to the next
+  /// Within a run of n rows, canonical row s n/2 + i is stored row 2 i + s: GGUF's Llama q and k, and Llama 4's, whose
+  /// rope turns neighbours (golden/gguf/README.md).
+  bool pairs = false;
+
+  int64_t stored(int64_t row) const;
+  /// The rows of each of `heads` heads in neighbouring pairs.
+  static RowMap paired(int64_t rows, int64_t heads) { return {0, rows / heads, rows / heads, true}; }
 };
+
+/// What becomes of a stored value: the canonical one is the number that the formula multiplies with.
+enum class Fold { kNone, kOnePlus, kMinusExp };
 
 /// One tensor of the canonical checkpoint: where it is stored and how its rows move.
 struct TensorPlan {
   std::string canonical;  // "model.layers.0.self_attn.q_proj.weight"
   const TensorEntry* entry = nullptr;
-  Shape shape;  // [out, in] or [n], equal to the stored one
-  RowMove move = RowMove::kNone;
-  int64_t heads = 0;  // of the rows, for a move
+  Shape shape;  // [out, in] or [n]
+  RowMap rows;
+  /// The stored tensor is the transposed one: canonical (r, c) stands in stored row transposed_from + c at element
+  /// rows.stored(r). Plain floating-point types only.
+  std::optional<int64_t> transposed_from;
+  Fold fold = Fold::kNone;  // vectors only
+  /// Bytes of the file that it takes.
+  int64_t bytes() const;
 };
 
 /// A checkpoint understood: its model as data and the account of its tensors. Points into the checkpoint.
 struct ModelDescription {
   ModelSpec spec;
   std::vector<TensorPlan> tensors;
-  std::vector<std::string> warnings;  // stray keys of a config.json: errors under --strict
-  const TensorPlan* find(std::string_view canonical) const;
+  std::unordered_map<std::string, size_t> tensor_index;  // canonical name to place in `tensors`
+  std::vector<std::string> warnings;                     // stray keys of a config.json: errors under --strict
+  std::vector<std::string> notes;                        // what the file holds and Duet does not use yet
+  const TensorPlan* find(const std::string& canonical) const;
 };
 
 /// Reads no weights. Every tensor of the file is taken by the family's table, and every key of the architecture's own

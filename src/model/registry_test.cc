@@ -37,7 +37,8 @@ TEST(DescribeModel, FamiliesDifferAsDataOnly) {
   EXPECT_EQ(mixer.heads, 4);
   EXPECT_EQ(mixer.kv_heads, 2);
   EXPECT_EQ(mixer.head_dim, 20);
-  EXPECT_FALSE(mixer.qkv_bias || mixer.qk_norm);
+  EXPECT_FALSE(mixer.qkv_bias);
+  EXPECT_EQ(mixer.qk_norm, QkNorm::kNone);
 
   const auto qwen2 = describe(golden("text/qwen2-window"));
   std::vector<int64_t> windows;
@@ -47,7 +48,7 @@ TEST(DescribeModel, FamiliesDifferAsDataOnly) {
 
   const auto qwen3 = describe(golden("text/qwen3-tied"));
   EXPECT_TRUE(qwen3.spec.tied_head);
-  EXPECT_TRUE(std::get<AttentionMixer>(qwen3.spec.layers[0].mixer).qk_norm);
+  EXPECT_EQ(std::get<AttentionMixer>(qwen3.spec.layers[0].mixer).qk_norm, QkNorm::kWeightedBeforeRope);
   EXPECT_EQ(qwen3.find("lm_head.weight"), nullptr);
 }
 
@@ -85,12 +86,16 @@ TEST(DescribeModel, RefusesWhatTheConfigurationDoesNotExplain) {
                "bias");
 }
 
-TEST(StoredRow, PutsInterleavedRowsBackIntoHalves) {
+TEST(RowMap, PutsInterleavedRowsBackIntoHalves) {
   // Two heads of 6 rows: canonical rows 0 1 2 | 3 4 5 stand in the file as 0 3 1 4 2 5.
   std::vector<int64_t> rows;
-  for (int64_t i = 0; i < 12; ++i) rows.push_back(stored_row(RowMove::kInterleavedToHalves, 2, 12, i));
+  for (int64_t i = 0; i < 12; ++i) rows.push_back(RowMap::paired(12, 2).stored(i));
   EXPECT_EQ(rows, (std::vector<int64_t>{0, 2, 4, 1, 3, 5, 6, 8, 10, 7, 9, 11}));
-  EXPECT_EQ(stored_row(RowMove::kNone, 2, 12, 5), 5);
+  EXPECT_EQ(RowMap{}.stored(5), 5);
+  // The gate of an attention: for each head 3 rows of q, then 3 of the gate.
+  rows.clear();
+  for (int64_t i = 0; i < 6; ++i) rows.push_back((RowMap{.first = 3, .run = 3, .stride = 6}).stored(i));
+  EXPECT_EQ(rows, (std::vector<int64_t>{3, 4, 5, 9, 10, 11}));
 }
 
 }  // namespace

@@ -1,20 +1,33 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
+
+#include "backend/types.h"
 
 namespace duet {
 
 /// Rotary embedding with its *effective* numbers: whatever scaling a file asks for (llama3, YaRN, linear, divisors of a
 /// GGUF file) has been folded into the inverse frequencies and the factor by the family (equations.md section 6).
 struct RopeSpec {
-  int64_t dims = 0;             // R, even, <= head_dim; the rest of a head passes through
+  int64_t dims = 0;             // R, even, <= head_dim; the rest of a head passes through; 0 = no rotation at all
   std::vector<float> inv_freq;  // [R/2]
   float factor = 1.0f;          // multiplies cos and sin (YaRN's attention factor)
   bool operator==(const RopeSpec&) const = default;
+};
+
+/// RMS norm of each head of q and k.
+enum class QkNorm { kNone, kWeightedBeforeRope, kWeightlessAfterRope };
+
+/// q at position p is multiplied by 1 + scale ln(1 + floor((p + 1) / floor_tokens)) (Llama 4, equations.md section 4).
+struct AttentionTemperature {
+  double floor_tokens = 0;
+  double scale = 0;
+  bool operator==(const AttentionTemperature&) const = default;
 };
 
 /// Softmax attention with grouped key/value heads.
@@ -26,8 +39,13 @@ struct AttentionMixer {
   float scale = 0.0f;  // multiplies q.k
   bool qkv_bias = false;
   bool output_bias = false;
-  bool qk_norm = false;  // RMS norm of each head of q and k, before rope
-  int64_t window = 0;    // key j is visible to query i iff i - window < j <= i; 0 = all
+  QkNorm qk_norm = QkNorm::kNone;
+  bool output_gate = false;  // the mixed heads are multiplied by sigmoid(g_proj x) before o_proj
+  /// What query i sees of the keys j <= i: all, those with i - window < j, or those of its own chunk,
+  /// floor(j / chunk) = floor(i / chunk). At most one of the two is above 0.
+  int64_t window = 0;
+  int64_t chunk = 0;
+  std::optional<AttentionTemperature> temperature;
 };
 
 /// down(silu(gate(x)) * up(x))
@@ -36,9 +54,22 @@ struct DenseFfn {
   bool bias = false;
 };
 
+/// A mixture of experts, each down(silu(gate(x)) * up(x)):  sum over the chosen e of w_e E_e(x), or of E_e(w_e x) with
+/// `scale_input`; plus, with shared_dim > 0, one more expert for every token, multiplied by sigmoid(its gate x) where
+/// it has one (equations.md 1.6 and 4).
+struct MoeFfn {
+  int64_t experts = 0;     // E
+  int64_t top_k = 0;       // experts of a token
+  int64_t expert_dim = 0;  // F of one expert
+  RouterScore score = RouterScore::kSoftmaxRenormalised;
+  bool scale_input = false;
+  int64_t shared_dim = 0;  // F of the shared expert, 0 = none
+  bool shared_gate = false;
+};
+
 struct LayerSpec {
   std::variant<AttentionMixer> mixer;
-  std::variant<DenseFfn> ffn;
+  std::variant<DenseFfn, MoeFfn> ffn;
 };
 
 /// A model as data: everything that the blocks need to know, and nothing of where it came from.

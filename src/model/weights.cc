@@ -1,19 +1,13 @@
 #include "model/weights.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "base/check.h"
 #include "base/error.h"
 
 namespace duet {
-
-int64_t stored_row(RowMove move, int64_t heads, int64_t total_rows, int64_t row) {
-  if (move == RowMove::kNone) return row;
-  const int64_t head_rows = total_rows / heads, half = head_rows / 2;
-  const int64_t head = row / head_rows, within = row % head_rows;
-  return head * head_rows + 2 * (within % half) + within / half;
-}
 
 WeightLoader::WeightLoader(Backend& backend, Device& device, const Checkpoint& checkpoint,
                            const ModelDescription& model, Activations activations,
@@ -24,7 +18,7 @@ WeightLoader::WeightLoader(Backend& backend, Device& device, const Checkpoint& c
       model_(model),
       activations_(activations),
       progress_(std::move(progress)) {
-  for (const TensorPlan& tensor : model.tensors) total_bytes_ += static_cast<int64_t>(tensor.entry->bytes);
+  for (const TensorPlan& tensor : model.tensors) total_bytes_ += tensor.bytes();
 }
 
 const TensorPlan& WeightLoader::plan(const std::string& canonical) const {
@@ -33,60 +27,102 @@ const TensorPlan& WeightLoader::plan(const std::string& canonical) const {
   return *found;
 }
 
-void WeightLoader::report(uint64_t bytes) {
-  done_bytes_ += static_cast<int64_t>(bytes);
+void WeightLoader::report(int64_t bytes) {
+  done_bytes_ += bytes;
   if (progress_) progress_(done_bytes_, total_bytes_);
+}
+
+/// Rows that alternate with others in the file: the run that they stand in is read whole.
+void WeightLoader::read_paired_rows(const TensorPlan& plan, int64_t begin, int64_t count,
+                                    std::span<std::byte> out) const {
+  const int64_t stride = row_bytes(dtype_info(plan.entry->dtype), plan.shape[1]), run = plan.rows.run;
+  std::vector<std::byte> held(static_cast<size_t>(run * stride));
+  for (int64_t row = begin, loaded = -1; row < begin + count; ++row) {
+    const int64_t first = plan.rows.first + row / run * plan.rows.stride;
+    if (first != loaded) {
+      loaded = first;
+      checkpoint_.read(*plan.entry, static_cast<uint64_t>(first * stride), held);
+    }
+    std::copy_n(held.begin() + (plan.rows.stored(row) - first) * stride, stride, out.begin() + (row - begin) * stride);
+  }
+}
+
+/// Each stored row holds one column of the wanted rows; a type of one value a block.
+void WeightLoader::read_transposed_rows(const TensorPlan& plan, int64_t begin, int64_t count,
+                                        std::span<std::byte> out) const {
+  const Shape& stored = plan.entry->shape;
+  const int64_t width = stored[stored.rank() - 1], columns = plan.shape[1];
+  const int64_t value = row_bytes(dtype_info(plan.entry->dtype), 1);
+  std::vector<std::byte> held(static_cast<size_t>(count * value));
+  for (int64_t column = 0; column < columns; ++column) {
+    const int64_t at = (*plan.transposed_from + column) * width + plan.rows.stored(begin);
+    checkpoint_.read(*plan.entry, static_cast<uint64_t>(at * value), held);
+    for (int64_t i = 0; i < count; ++i) {
+      std::copy_n(held.begin() + i * value, value, out.begin() + (i * columns + column) * value);
+    }
+  }
+}
+
+void WeightLoader::read_rows(const TensorPlan& plan, int64_t begin, int64_t count, std::span<std::byte> out) const {
+  if (plan.transposed_from) return read_transposed_rows(plan, begin, count, out);
+  if (plan.rows.pairs) return read_paired_rows(plan, begin, count, out);
+  const int64_t stride = row_bytes(dtype_info(plan.entry->dtype), plan.shape[1]), run = plan.rows.run;
+  for (int64_t row = begin; row < begin + count;) {
+    const int64_t together = run == 0 ? begin + count - row : std::min(run - row % run, begin + count - row);
+    checkpoint_.read(*plan.entry, static_cast<uint64_t>(plan.rows.stored(row) * stride),
+                     out.subspan(static_cast<size_t>((row - begin) * stride), static_cast<size_t>(together * stride)));
+    row += together;
+  }
 }
 
 Linear WeightLoader::linear(const std::string& prefix) {
   const TensorPlan& matrix = plan(prefix + ".weight");
-  const TensorEntry& entry = *matrix.entry;
-  const int64_t rows = matrix.shape[0], cols = matrix.shape[1];
-  const auto stride = static_cast<uint64_t>(row_bytes(dtype_info(entry.dtype), cols));
-  WeightSource source{matrix.canonical, entry.dtype, rows, cols, {}, activations_};
-  source.read_rows = [&](int64_t begin, int64_t count, std::span<std::byte> out) {
-    // Runs of rows that stand together in the file are read at once; a moved head's rows alternate, so it is read
-    // whole.
-    if (matrix.move == RowMove::kNone) {
-      checkpoint_.read(entry, static_cast<uint64_t>(begin) * stride, out);
-      return;
-    }
-    const int64_t head_rows = rows / matrix.heads;
-    std::vector<std::byte> head(static_cast<size_t>(head_rows) * stride);
-    for (int64_t row = begin, loaded = -1; row < begin + count; ++row) {
-      const int64_t stored = stored_row(matrix.move, matrix.heads, rows, row);
-      if (stored / head_rows != loaded) {
-        loaded = stored / head_rows;
-        checkpoint_.read(entry, static_cast<uint64_t>(loaded * head_rows) * stride, head);
-      }
-      std::copy_n(head.begin() + static_cast<int64_t>(static_cast<uint64_t>(stored % head_rows) * stride), stride,
-                  out.begin() + static_cast<int64_t>(static_cast<uint64_t>(row - begin) * stride));
-    }
+  WeightSource source{matrix.canonical, matrix.entry->dtype, matrix.shape[0], matrix.shape[1], {}, activations_};
+  source.read_rows = [this, &matrix](int64_t begin, int64_t count, std::span<std::byte> out) {
+    read_rows(matrix, begin, count, out);
   };
   Linear layer;
   layer.weight = ops::pack_weight(backend_, source);
   packed_bytes_ += layer.weight->bytes();
-  report(entry.bytes);
+  report(matrix.bytes());
   if (has(prefix + ".bias")) layer.bias = vector(prefix + ".bias");
   return layer;
 }
 
-Tensor WeightLoader::vector(const std::string& canonical) {
-  const TensorPlan& plan_of = plan(canonical);
-  const int64_t n = plan_of.shape.elements();
-  std::vector<std::byte> raw(plan_of.entry->bytes);
-  checkpoint_.read(*plan_of.entry, 0, raw);
-  std::vector<float> stored(static_cast<size_t>(n)), values(static_cast<size_t>(n));
-  dequantize(plan_of.entry->dtype, raw.data(), n, stored.data());
-  for (int64_t i = 0; i < n; ++i) {
-    values[static_cast<size_t>(i)] = stored[static_cast<size_t>(stored_row(plan_of.move, plan_of.heads, n, i))];
-  }
-  const int64_t bytes = n * static_cast<int64_t>(sizeof(float));
+Tensor WeightLoader::to_device(const std::vector<float>& values) {
+  const auto bytes = static_cast<int64_t>(values.size() * sizeof(float));
   buffers_.push_back(device_.allocate(bytes));
   device_.copy_to_device(buffers_.back().data(), values.data(), bytes);
   packed_bytes_ += bytes;
-  report(plan_of.entry->bytes);
-  return {buffers_.back().data(), DType::kF32, Shape{n}};
+  return {buffers_.back().data(), DType::kF32, Shape{static_cast<int64_t>(values.size())}};
 }
+
+Tensor WeightLoader::vector(const std::string& canonical) {
+  const TensorPlan& wanted = plan(canonical);
+  const int64_t stored_count = wanted.entry->shape.elements();
+  std::vector<std::byte> raw(wanted.entry->bytes);
+  checkpoint_.read(*wanted.entry, 0, raw);
+  std::vector<float> stored(static_cast<size_t>(stored_count)), values(static_cast<size_t>(wanted.shape.elements()));
+  dequantize(wanted.entry->dtype, raw.data(), stored_count, stored.data());
+  for (size_t i = 0; i < values.size(); ++i) {
+    const double value = stored[static_cast<size_t>(wanted.rows.stored(static_cast<int64_t>(i)))];
+    switch (wanted.fold) {
+      case Fold::kNone:
+        values[i] = static_cast<float>(value);
+        break;
+      case Fold::kOnePlus:
+        values[i] = static_cast<float>(1 + value);
+        break;
+      case Fold::kMinusExp:
+        values[i] = static_cast<float>(-std::exp(value));
+        break;
+    }
+  }
+  report(wanted.bytes());
+  Tensor result = to_device(values);
+  return result.reshaped(wanted.shape);
+}
+
+Tensor WeightLoader::ones(int64_t n) { return to_device(std::vector<float>(static_cast<size_t>(n), 1.0f)); }
 
 }  // namespace duet

@@ -25,6 +25,8 @@ class WeightLoader {
   Linear linear(const std::string& prefix);
   /// A vector in float32.
   Tensor vector(const std::string& canonical);
+  /// A vector of n ones, for a norm without a weight.
+  Tensor ones(int64_t n);
   bool has(const std::string& canonical) const { return model_.find(canonical) != nullptr; }
 
   int64_t packed_bytes() const { return packed_bytes_; }
@@ -33,7 +35,11 @@ class WeightLoader {
 
  private:
   const TensorPlan& plan(const std::string& canonical) const;
-  void report(uint64_t bytes);
+  void read_rows(const TensorPlan& plan, int64_t begin, int64_t count, std::span<std::byte> out) const;
+  void read_paired_rows(const TensorPlan& plan, int64_t begin, int64_t count, std::span<std::byte> out) const;
+  void read_transposed_rows(const TensorPlan& plan, int64_t begin, int64_t count, std::span<std::byte> out) const;
+  Tensor to_device(const std::vector<float>& values);
+  void report(int64_t bytes);
 
   Backend& backend_;
   Device& device_;
@@ -44,8 +50,5 @@ class WeightLoader {
   int64_t done_bytes_ = 0, total_bytes_ = 0, packed_bytes_ = 0;
   std::vector<Buffer> buffers_;
 };
-
-/// Where canonical row `row` of a moved matrix (or element of a moved vector) stands in the file.
-int64_t stored_row(RowMove move, int64_t heads, int64_t total_rows, int64_t row);
 
 }  // namespace duet

@@ -28,7 +28,7 @@ void kv_write(Ctx& ctx, const Tensor& k, const Tensor& v, const KvView& kv, cons
 void attention(Ctx& ctx, const Tensor& q, const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec,
                const Tensor& out) {
   DUET_CHECK(q.shape.rank() == 3 && q.shape == out.shape && q.data != out.data);
-  DUET_CHECK(q.dim(1) % kv.kv_heads == 0 && q.dim(2) == kv.head_dim && spec.window >= 0);
+  DUET_CHECK(q.dim(1) % kv.kv_heads == 0 && q.dim(2) == kv.head_dim && spec.window >= 0 && spec.chunk >= 0);
   check_rows(kv, rows, q.dim(0));
   ctx.backend.attention(q, kv, rows, spec, out);
 }

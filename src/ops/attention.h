@@ -11,7 +11,8 @@ namespace duet::ops {
 void kv_write(Ctx& ctx, const Tensor& k, const Tensor& v, const KvView& kv, const RowPlaces& rows);
 
 /// out[t, h] = sum_j p_j v_j with p = softmax_j(scale q[t, h] . k_j) over the keys j of row t's sequence with
-/// j <= position(t) and, with a window, position(t) - window < j; head h reads kv head floor(h Hk / H).
+/// j <= position(t) and, with a window, position(t) - window < j or, with chunks, of position(t)'s chunk; head h reads
+/// kv head floor(h Hk / H).
 ///   q, out [T, H, D] f32 (not the same); the rows' own k and v were written before
 /// Order: tiles of P = 64 keys anchored at position 0, merged in ascending order, the same for one row and for a
 /// thousand. Numerics: (D + 8) 2^-24 sum |q_d k_d| scale in each score, e^x within 2 ulp, |out - exact| follows by the

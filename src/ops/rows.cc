@@ -21,6 +21,18 @@ void silu_mul(Ctx& ctx, const Tensor& gate, const Tensor& up, const Tensor& out)
   ctx.backend.silu_mul(gate, up, out);
 }
 
+void sigmoid_mul(Ctx& ctx, const Tensor& x, const Tensor& gate, const Tensor& out) {
+  DUET_CHECK(x.shape.rank() == 2 && x.shape == out.shape && gate.shape.rank() == 2 && gate.dim(0) == x.dim(0));
+  DUET_CHECK(gate.dim(1) == x.dim(1) || gate.dim(1) == 1);
+  ctx.backend.sigmoid_mul(x, gate, out);
+}
+
+void scale_rows(Ctx& ctx, const Tensor& x, const Tensor& factors, const Tensor& out) {
+  DUET_CHECK(x.shape.rank() == 2 && factors.shape.rank() == 2 && factors.dim(0) == x.dim(0));
+  DUET_CHECK((out.shape == Shape{x.dim(0), factors.dim(1), x.dim(1)}) && (x.data != out.data || factors.dim(1) == 1));
+  ctx.backend.scale_rows(x, factors, out);
+}
+
 void select_rows(Ctx& ctx, const Tensor& x, std::span<const int32_t> rows, const Tensor& out) {
   DUET_CHECK(x.shape.rank() == 2 && (out.shape == Shape{static_cast<int64_t>(rows.size()), x.dim(1)}));
   for (const int32_t row : rows) DUET_CHECK(row >= 0 && row < x.dim(0));

@@ -21,6 +21,14 @@ void rope(Ctx& ctx, const Tensor& x, const Tensor& cos, const Tensor& sin);
 /// out = silu(gate) * up with silu(g) = g / (1 + e^-g).   gate, up, out [T, F] f32; out may be gate
 void silu_mul(Ctx& ctx, const Tensor& gate, const Tensor& up, const Tensor& out);
 
+/// out = x sigmoid(gate) with sigmoid(g) = 1 / (1 + e^-g).   x, out [T, n] f32 (may be the same), gate [T, n], or [T,
+/// 1] for a whole row. Numerics: |out - exact| <= 8 2^-24 |exact|.
+void sigmoid_mul(Ctx& ctx, const Tensor& x, const Tensor& gate, const Tensor& out);
+
+/// out[t, j] = factors[t, j] x[t], one rounding.   x [T, n] f32, factors [T, k], out [T, k, n]; out may be x where k =
+/// 1
+void scale_rows(Ctx& ctx, const Tensor& x, const Tensor& factors, const Tensor& out);
+
 /// out[i] = x[rows[i]].   x [T, C] f32, rows [N] in [0, T), out [N, C]
 void select_rows(Ctx& ctx, const Tensor& x, std::span<const int32_t> rows, const Tensor& out);
 

@@ -154,6 +154,7 @@ void CpuBackend::attention(Tensor q, const KvView& kv, const RowPlaces& rows, co
       piece.position = rows.position.data();
       piece.scale = spec.scale;
       piece.window = spec.window;
+      piece.chunk = spec.chunk;
       piece.kv_head = item % kv.kv_heads;
       piece.scratch = scratch(worker);
       const int64_t block = blocks - 1 - item / kv.kv_heads;

@@ -29,6 +29,11 @@ class CpuBackend final : public Backend {
   std::unique_ptr<PackedWeight> pack(const WeightSource& source) override;
   void embed_rows(const PackedWeight& table, std::span<const int32_t> ids, Tensor out) noexcept override;
   void linear(Tensor x, std::span<const LinearTerm> terms) noexcept override;
+  void route_top_k(Tensor logits, RouterScore score, Tensor ids, Tensor weights) noexcept override;
+  void grouped_linear(Tensor x, Tensor ids, std::span<const GroupedTerm> terms) noexcept override;
+  void mix_experts(Tensor y, Tensor weights, Tensor add_to) noexcept override;
+  void sigmoid_mul(Tensor x, Tensor gate, Tensor out) noexcept override;
+  void scale_rows(Tensor x, Tensor factors, Tensor out) noexcept override;
   void rms_norm(Tensor x, Tensor weight, float eps, Tensor out) noexcept override;
   void rope(Tensor x, Tensor cos, Tensor sin) noexcept override;
   void silu_mul(Tensor gate, Tensor up, Tensor out) noexcept override;
@@ -39,15 +44,18 @@ class CpuBackend final : public Backend {
 
  private:
   struct Product;
+  struct RowGroup;
 
-  Product product_of(const Tensor& x, const LinearTerm& term) const noexcept;
+  Product product_of(const LinearTerm& term) const noexcept;
   void release(std::byte* data, int64_t bytes) noexcept override;
   /// Makes room for a block of activation rows of `columns`.
   void reserve_activations(int64_t columns);
-  void linear_one_row(const Product& product) noexcept;
-  void linear_block(const Product& product, int64_t first_row, int64_t rows) noexcept;
-  /// All terms have the native arithmetic; rows [first_row, first_row + rows) are at most kBlockRows.
-  void linear_native(Tensor x, std::span<const LinearTerm* const> terms, int64_t first_row, int64_t rows) noexcept;
+  /// One term in the arithmetic `f32`.
+  void linear_float(const RowGroup& group) noexcept;
+  void linear_one_row(const Product& product, const float* x, int64_t out_row) noexcept;
+  void linear_block(const Product& product, const RowGroup& group) noexcept;
+  /// All terms have the native arithmetic and the same columns; at most kBlockRows rows in all groups together.
+  void linear_native(std::span<const RowGroup> groups) noexcept;
   float* scratch(int worker) const;
   /// Chunk size of a loop over `count` items: chunks of at least `minimum`, several per thread where there are enough.
   int64_t grain(int64_t count, int64_t minimum) const;

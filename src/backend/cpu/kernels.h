@@ -67,7 +67,7 @@ struct AttentionPiece {
   int64_t head_bytes = 0;             // of one head's keys, or values, in a page
   const int32_t* position = nullptr;  // [T]
   float scale = 1.0f;
-  int64_t window = 0;
+  int64_t window = 0, chunk = 0;  // as AttentionSpec has them
   int64_t kv_head = 0;
   int64_t begin = 0, end = 0;  // at most kAttentionRows
   float* scratch = nullptr;    // [kAttentionScratch]

@@ -5,61 +5,50 @@
 #include "backend/cpu/product.h"
 
 namespace duet {
-namespace {
-
-/// Calls body(first, rows) for blocks of at most kBlockRows, of nearly equal size, in whole row tiles.
-template <typename Body>
-void for_row_blocks(int64_t rows, const Body& body) {
-  const int64_t blocks = (rows + kBlockRows - 1) / kBlockRows;
-  for (int64_t b = 0, first = 0; b < blocks && first < rows; ++b) {
-    const int64_t even = (rows - first + blocks - b - 1) / (blocks - b);
-    const int64_t count = std::min((even + kMaxRowTile - 1) / kMaxRowTile * kMaxRowTile, rows - first);
-    body(first, count);
-    first += count;
-  }
-}
-
-}  // namespace
-
 void CpuBackend::reserve_activations(int64_t columns) {
   const std::lock_guard lock(activations_mutex_);
   const int64_t wanted = kBlockRows * columns * static_cast<int64_t>(sizeof(float));
   if (activations_.bytes() < wanted) activations_ = allocate(wanted);
 }
 
-CpuBackend::Product CpuBackend::product_of(const Tensor& x, const LinearTerm& term) const noexcept {
+CpuBackend::Product CpuBackend::product_of(const LinearTerm& term) const noexcept {
   static constexpr TypeKernels kNone = {};
   const auto type = static_cast<size_t>(term.weight->dtype());
-  return {x.f32(),
-          static_cast<const CpuPackedWeight&>(*term.weight),
-          type < CpuKernels::kTypes ? level_.kernels.types[type] : kNone,
-          term.bias.f32(),
-          term.epilogue == Epilogue::kAdd,
-          term.out.f32()};
+  return {static_cast<const CpuPackedWeight&>(*term.weight),
+          type < CpuKernels::kTypes ? level_.kernels.types[type] : kNone, term.bias.f32(),
+          term.epilogue == Epilogue::kAdd, term.out.f32()};
 }
 
 void CpuBackend::linear(Tensor x, std::span<const LinearTerm> terms) noexcept {
-  const int64_t rows = x.dim(0);
   std::array<const LinearTerm*, kMaxLinearTerms> native = {};
   size_t natives = 0;
+  RowGroup group{x.f32(), 0, x.dim(0)};
   for (const LinearTerm& term : terms) {
+    const LinearTerm* const one = &term;
     if (term.weight->activations() == Activations::kNative) {
-      native[natives++] = &term;
-    } else if (rows == 1) {
-      linear_one_row(product_of(x, term));
+      native[natives++] = one;
     } else {
-      const std::lock_guard lock(activations_mutex_);
-      const Product product = product_of(x, term);
-      for_row_blocks(rows, [&](int64_t first, int64_t count) { linear_block(product, first, count); });
+      group.terms = {&one, 1};
+      linear_float(group);
     }
   }
   if (natives == 0) return;
+  group.terms = std::span(native).first(natives);
   const std::lock_guard lock(activations_mutex_);
-  for_row_blocks(
-      rows, [&](int64_t first, int64_t count) { linear_native(x, std::span(native).first(natives), first, count); });
+  for_row_blocks(group.rows, [&](int64_t first, int64_t count) {
+    const RowGroup block = group.part(first, count);
+    linear_native({&block, 1});
+  });
 }
 
-void CpuBackend::linear_one_row(const Product& p) noexcept {
+void CpuBackend::linear_float(const RowGroup& group) noexcept {
+  const Product product = product_of(*group.terms.front());
+  if (group.rows == 1) return linear_one_row(product, group.x_row(0), group.out_row(0));
+  const std::lock_guard lock(activations_mutex_);
+  for_row_blocks(group.rows, [&](int64_t first, int64_t count) { linear_block(product, group.part(first, count)); });
+}
+
+void CpuBackend::linear_one_row(const Product& p, const float* x, int64_t out_row) noexcept {
   const int64_t whole = p.weight.panels(), in = p.in();
   const int64_t pairs = (whole + kGemvPanels - 1) / kGemvPanels;
   const auto body = [&](int64_t begin, int64_t end, int worker) {
@@ -67,17 +56,17 @@ void CpuBackend::linear_one_row(const Product& p) noexcept {
     for (int64_t item = begin; item < end; ++item) {
       if (item < pairs) {
         const int64_t first = item * kGemvPanels, panels = std::min(kGemvPanels, whole - first);
-        p.kernels.gemv(p.weight.panel(first), p.weight.panel_bytes(), panels, in / p.weight.block_size(), p.x, sums);
-        for (int64_t i = 0; i < panels; ++i) p.finish(0, first + i, sums + i * kPanelRows);
+        p.kernels.gemv(p.weight.panel(first), p.weight.panel_bytes(), panels, in / p.weight.block_size(), x, sums);
+        for (int64_t i = 0; i < panels; ++i) p.finish(out_row, first + i, sums + i * kPanelRows);
       } else {  // a panel of plain rows
         const int64_t panel = whole + item - pairs;
         std::fill(sums, sums + kPanelRows, 0.0f);
         for (int64_t k = 0; k < in; k += kUnpackColumns) {
           const int64_t columns = std::min(kUnpackColumns, in - k);
           const float* const w = p.decode(panel, k, columns, scratch(worker));
-          level_.kernels.gemm(w, kPanelRows, p.x + k, columns, 1, sums, kPanelRows, true);
+          level_.kernels.gemm(w, kPanelRows, x + k, columns, 1, sums, kPanelRows, true);
         }
-        p.finish(0, panel, sums);
+        p.finish(out_row, panel, sums);
       }
     }
   };
@@ -85,18 +74,19 @@ void CpuBackend::linear_one_row(const Product& p) noexcept {
   pool_.parallel_for(items, grain(items, kOneRowWork / std::max<int64_t>(1, in * kPanelRows)), std::ref(body));
 }
 
-void CpuBackend::linear_block(const Product& p, int64_t first_row, int64_t rows) noexcept {
-  const int64_t in = p.in(), tile = level_.kernels.row_tile;
+void CpuBackend::linear_block(const Product& p, const RowGroup& group) noexcept {
+  const int64_t rows = group.rows, in = p.in(), tile = level_.kernels.row_tile;
   auto* const packed = reinterpret_cast<float*>(activations_.data());
   // Row tile at row r: [in, rows of the tile], from packed + r * in on.
   const auto gather = [&](int64_t begin, int64_t end, int) {
     for (int64_t r = begin * tile; r < std::min(end * tile, rows); r += tile) {
       const int64_t count = std::min(tile, rows - r);
-      const float* const from = p.x + (first_row + r) * in;
+      const float* from[kMaxRowTile];
+      for (int64_t i = 0; i < count; ++i) from[i] = group.x_row(r + i);
       constexpr int64_t kLine = 16;  // floats: rows that lie a power of two apart fight for the same cache sets
       for (int64_t k = 0; k < in; k += kLine) {
         for (int64_t i = 0; i < count; ++i) {
-          for (int64_t c = k; c < std::min(k + kLine, in); ++c) packed[r * in + c * count + i] = from[i * in + c];
+          for (int64_t c = k; c < std::min(k + kLine, in); ++c) packed[r * in + c * count + i] = from[i][c];
         }
       }
     }
@@ -118,7 +108,7 @@ void CpuBackend::linear_block(const Product& p, int64_t first_row, int64_t rows)
                               kPanelRows, k > 0);
         }
       }
-      for (int64_t r = 0; r < rows; ++r) p.finish(first_row + r, panel, sums + r * kPanelRows);
+      for (int64_t r = 0; r < rows; ++r) p.finish(group.out_row(r), panel, sums + r * kPanelRows);
     }
   };
   const int64_t work = in * kPanelRows * rows;

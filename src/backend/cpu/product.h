@@ -6,9 +6,8 @@
 
 namespace duet {
 
-/// What one call of linear() multiplies.
+/// One weight and what becomes of its chains.
 struct CpuBackend::Product {
-  const float* x;  // [rows, in]
   const CpuPackedWeight& weight;
   const TypeKernels& kernels;
   const float* bias;  // [out] or null
@@ -47,5 +46,41 @@ struct CpuBackend::Product {
     std::copy(y, y + lanes, to);
   }
 };
+
+/// Rows of x that are multiplied by the same weights: `rows` of them from first_row on, or those that x_rows names; the
+/// results of row i go to the outputs' row out_rows[i], or first_row + i.
+struct CpuBackend::RowGroup {
+  const float* x = nullptr;  // [.., in]
+  int64_t first_row = 0, rows = 0;
+  const int32_t* x_rows = nullptr;
+  const int32_t* out_rows = nullptr;
+  std::span<const LinearTerm* const> terms;  // of one arithmetic
+
+  int64_t in() const { return terms.front()->weight->cols(); }
+  const float* x_row(int64_t i) const { return x + (x_rows != nullptr ? x_rows[i] : first_row + i) * in(); }
+  int64_t out_row(int64_t i) const { return out_rows != nullptr ? out_rows[i] : first_row + i; }
+  RowGroup part(int64_t first, int64_t count) const {
+    RowGroup group = *this;
+    group.rows = count;
+    if (x_rows != nullptr) {
+      group.x_rows += first, group.out_rows += first;
+    } else {
+      group.first_row += first;
+    }
+    return group;
+  }
+};
+
+/// Calls body(first, rows) for blocks of at most kBlockRows, of nearly equal size, in whole row tiles.
+template <typename Body>
+void for_row_blocks(int64_t rows, const Body& body) {
+  const int64_t blocks = (rows + kBlockRows - 1) / kBlockRows;
+  for (int64_t b = 0, first = 0; b < blocks && first < rows; ++b) {
+    const int64_t even = (rows - first + blocks - b - 1) / (blocks - b);
+    const int64_t count = std::min((even + kMaxRowTile - 1) / kMaxRowTile * kMaxRowTile, rows - first);
+    body(first, count);
+    first += count;
+  }
+}
 
 }  // namespace duet

@@ -51,6 +51,23 @@ class DeferredBackend final : public Backend {
   void linear(Tensor x, std::span<const LinearTerm> terms) noexcept override {
     later([this, x, terms = std::vector<LinearTerm>(terms.begin(), terms.end())] { ref_.linear(x, terms); });
   }
+  void route_top_k(Tensor logits, RouterScore score, Tensor ids, Tensor weights) noexcept override {
+    later([this, logits, score, ids, weights] { ref_.route_top_k(logits, score, ids, weights); });
+  }
+  void grouped_linear(Tensor x, Tensor ids, std::span<const GroupedTerm> terms) noexcept override {
+    later([this, x, ids, terms = std::vector<GroupedTerm>(terms.begin(), terms.end())] {
+      ref_.grouped_linear(x, ids, terms);
+    });
+  }
+  void mix_experts(Tensor y, Tensor weights, Tensor add_to) noexcept override {
+    later([this, y, weights, add_to] { ref_.mix_experts(y, weights, add_to); });
+  }
+  void sigmoid_mul(Tensor x, Tensor gate, Tensor out) noexcept override {
+    later([this, x, gate, out] { ref_.sigmoid_mul(x, gate, out); });
+  }
+  void scale_rows(Tensor x, Tensor factors, Tensor out) noexcept override {
+    later([this, x, factors, out] { ref_.scale_rows(x, factors, out); });
+  }
   void rms_norm(Tensor x, Tensor weight, float eps, Tensor out) noexcept override {
     later([this, x, weight, eps, out] { ref_.rms_norm(x, weight, eps, out); });
   }

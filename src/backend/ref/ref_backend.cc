@@ -107,7 +107,7 @@ void RefBackend::attention(Tensor q, const KvView& kv, const RowPlaces& rows, co
   std::vector<float> row(static_cast<size_t>(dim));
   for (int64_t t = 0; t < q.dim(0); ++t) {
     const int64_t sequence = rows.sequence[static_cast<size_t>(t)], last = rows.position[static_cast<size_t>(t)];
-    const int64_t first = spec.window > 0 ? std::max<int64_t>(0, last - spec.window + 1) : 0;
+    const int64_t first = spec.first_visible(last);
     scores.resize(static_cast<size_t>(last - first + 1));
     for (int64_t h = 0; h < heads; ++h) {
       const float* query = q.f32() + (t * heads + h) * dim;

@@ -12,6 +12,11 @@ class RefBackend final : public Backend {
   std::unique_ptr<PackedWeight> pack(const WeightSource& source) override;
   void embed_rows(const PackedWeight& table, std::span<const int32_t> ids, Tensor out) noexcept override;
   void linear(Tensor x, std::span<const LinearTerm> terms) noexcept override;
+  void route_top_k(Tensor logits, RouterScore score, Tensor ids, Tensor weights) noexcept override;
+  void grouped_linear(Tensor x, Tensor ids, std::span<const GroupedTerm> terms) noexcept override;
+  void mix_experts(Tensor y, Tensor weights, Tensor add_to) noexcept override;
+  void sigmoid_mul(Tensor x, Tensor gate, Tensor out) noexcept override;
+  void scale_rows(Tensor x, Tensor factors, Tensor out) noexcept override;
   void rms_norm(Tensor x, Tensor weight, float eps, Tensor out) noexcept override;
   void rope(Tensor x, Tensor cos, Tensor sin) noexcept override;
   void silu_mul(Tensor gate, Tensor up, Tensor out) noexcept override;

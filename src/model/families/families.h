@@ -1,11 +1,13 @@
 #pragma once
 
-#include "model/families/dense.h"
+#include "model/families/family.h"
 
 namespace duet {
 
-const DenseTraits& llama_traits();
-const DenseTraits& qwen2_traits();
-const DenseTraits& qwen3_traits();
+const Family& llama_family();
+const Family& llama4_family();
+const Family& qwen2_family();
+const Family& qwen3_family();
+const Family& qwen3_moe_family();
 
 }  // namespace duet

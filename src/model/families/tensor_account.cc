@@ -42,38 +42,62 @@ const TensorEntry& TensorAccount::take(const std::string& stored_name, const Sha
   return *entry;
 }
 
-void TensorAccount::add(std::string canonical, const std::string& stored, const Shape& shape, bool is_matrix,
-                        RowMove move, int64_t heads) {
-  const TensorEntry& entry = take(stored, shape);
-  if (!is_matrix) {
-    require_vector_dtype(checkpoint_, entry);
-  } else if (!is_matrix_dtype(entry.dtype)) {
-    fail(ErrorCode::kBadDtype, "{}: tensor '{}' has type {} ({}), which no weight matrix can have",
-         file_of(checkpoint_, entry), stored, dtype_info(entry.dtype).name,
-         entry.dtype == DType::kI64 ? "I64" : "not a weight type");
+void TensorAccount::check_matrix_dtype(const TensorEntry& entry, bool transposed) const {
+  if (transposed) return require_vector_dtype(checkpoint_, entry);  // blocks cannot be cut
+  if (is_matrix_dtype(entry.dtype)) return;
+  fail(ErrorCode::kBadDtype, "{}: tensor '{}' has type {} ({}), which no weight matrix can have",
+       file_of(checkpoint_, entry), printable(entry.name), dtype_info(entry.dtype).name,
+       entry.dtype == DType::kI64 ? "I64" : "not a weight type");
+}
+
+void TensorAccount::matrix(const TensorName& name, Shape shape, bool bias, const RowMap& rows) {
+  part(name.canonical, stored(name) + ".weight", shape, shape, rows);
+  const Shape outs{shape[0]};
+  if (bias) values(name.canonical + ".bias", stored(name) + ".bias", outs, outs, rows);
+}
+
+void TensorAccount::row_matrix(const TensorName& name, int64_t n) {
+  const std::string stored_name = stored(name) + ".weight";
+  const TensorEntry* entry = checkpoint_.find(stored_name);
+  const bool flat = entry != nullptr && entry->shape.rank() == 1;
+  part(name.canonical, stored_name, flat ? Shape{n} : Shape{1, n}, {1, n}, {});
+}
+
+void TensorAccount::part(const std::string& canonical, const std::string& stored_name, const Shape& stored_shape,
+                         Shape shape, const RowMap& rows, std::optional<int64_t> transposed_from) {
+  const TensorEntry& entry = take(stored_name, stored_shape);
+  check_matrix_dtype(entry, transposed_from.has_value());
+  plans_.push_back({canonical + ".weight", &entry, shape, rows, transposed_from, Fold::kNone});
+}
+
+void TensorAccount::values(const std::string& canonical, const std::string& stored_name, const Shape& stored_shape,
+                           Shape shape, const RowMap& rows, Fold fold) {
+  const TensorEntry& entry = take(stored_name, stored_shape);
+  require_vector_dtype(checkpoint_, entry);
+  plans_.push_back({canonical, &entry, shape, rows, {}, fold});
+}
+
+void TensorAccount::vector(const TensorName& name, int64_t n, Fold fold) {
+  values(name.canonical + ".weight", stored(name) + ".weight", {n}, {n}, {}, fold);
+}
+
+int64_t TensorAccount::discard_all(std::string_view prefix) {
+  int64_t count = 0;
+  for (const TensorEntry& entry : checkpoint_.tensors()) {
+    if (entry.name.starts_with(prefix)) taken_.insert(entry.name), ++count;
   }
-  plans_.push_back({std::move(canonical), &entry, shape, move, heads});
+  return count;
 }
 
-void TensorAccount::matrix(const std::string& canonical, const std::string& gguf_name, Shape shape, bool bias,
-                           RowMove move, int64_t heads) {
-  const std::string& stored = gguf_ ? gguf_name : canonical;
-  add(canonical + ".weight", stored + ".weight", shape, true, move, heads);
-  if (bias) add(canonical + ".bias", stored + ".bias", Shape{shape[0]}, false, move, heads);
-}
-
-void TensorAccount::vector(const std::string& canonical, const std::string& gguf_name, int64_t n) {
-  add(canonical + ".weight", (gguf_ ? gguf_name : canonical) + ".weight", Shape{n}, false, RowMove::kNone, 0);
-}
-
-std::vector<TensorPlan> TensorAccount::close() {
+void TensorAccount::close(ModelDescription& model) {
   for (const TensorEntry& entry : checkpoint_.tensors()) {
     if (!taken_.contains(entry.name)) {
       fail(ErrorCode::kUnexpectedTensor, "{}: tensor '{}' {} is not explained by the configuration",
            file_of(checkpoint_, entry), printable(entry.name), entry.shape.str());
     }
   }
-  return std::move(plans_);
+  model.tensors = std::move(plans_);
+  for (size_t i = 0; i < model.tensors.size(); ++i) model.tensor_index.emplace(model.tensors[i].canonical, i);
 }
 
 }  // namespace duet

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -10,28 +11,46 @@
 
 namespace duet {
 
+/// A tensor's canonical name and its names in the two kinds of files, without ".weight".
+struct TensorName {
+  std::string canonical, hf, gguf;
+};
+
 /// Takes a checkpoint's tensors one by one under their canonical names and refuses what is left over.
-/// Canonical names are those of the Hugging Face files, without ".weight" in the calls here.
 class TensorAccount {
  public:
   explicit TensorAccount(const Checkpoint& checkpoint)
       : checkpoint_(checkpoint), gguf_(checkpoint.metadata() != nullptr) {}
+  bool gguf() const { return gguf_; }
+  /// By its full stored name.
+  bool has(const std::string& stored_name) const { return checkpoint_.find(stored_name) != nullptr; }
 
   /// A matrix [out, in] and, where asked for, its bias [out]; both move alike.
-  void matrix(const std::string& canonical, const std::string& gguf_name, Shape shape, bool bias = false,
-              RowMove move = RowMove::kNone, int64_t heads = 0);
+  void matrix(const TensorName& name, Shape shape, bool bias = false, const RowMap& rows = {});
+  /// A matrix [1, n] that some files have as a vector [n].
+  void row_matrix(const TensorName& name, int64_t n);
+  /// Rows of a stored tensor of several matrices; `canonical` without ".weight", `stored_name` in full. The rows of all
+  /// parts together must be all of it: parts do not say so, their callers do.
+  void part(const std::string& canonical, const std::string& stored_name, const Shape& stored_shape, Shape shape,
+            const RowMap& rows, std::optional<int64_t> transposed_from = {});
   /// A vector [n] in a plain floating-point type.
-  void vector(const std::string& canonical, const std::string& gguf_name, int64_t n);
+  void vector(const TensorName& name, int64_t n, Fold fold = Fold::kNone);
+  /// The same under full names, of any stored shape with shape.elements() values.
+  void values(const std::string& canonical, const std::string& stored_name, const Shape& stored_shape, Shape shape,
+              const RowMap& rows = {}, Fold fold = Fold::kNone);
   /// A tensor of this stored name, where there is one, is known and not needed.
   void discard(const std::string& stored_name) { taken_.insert(stored_name); }
 
-  /// Throws unexpected_tensor for the first tensor, in file order, that nobody took.
-  std::vector<TensorPlan> close();
+  /// All tensors whose stored names begin so; returns how many there are.
+  int64_t discard_all(std::string_view prefix);
+
+  /// Hands the plans over. Throws unexpected_tensor for the first tensor, in file order, that nobody took.
+  void close(ModelDescription& model);
 
  private:
+  const std::string& stored(const TensorName& name) const { return gguf_ ? name.gguf : name.hf; }
   const TensorEntry& take(const std::string& stored_name, const Shape& shape);
-  void add(std::string canonical, const std::string& stored, const Shape& shape, bool is_matrix, RowMove move,
-           int64_t heads);
+  void check_matrix_dtype(const TensorEntry& entry, bool transposed) const;
 
   const Checkpoint& checkpoint_;
   bool gguf_;

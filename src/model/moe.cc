@@ -1,0 +1,72 @@
+#include "model/moe.h"
+
+#include <algorithm>
+
+#include "model/weights.h"
+#include "ops/rows.h"
+
+namespace duet {
+
+Moe Moe::load(WeightLoader& loader, const std::string& prefix, const MoeFfn& spec) {
+  Moe moe;
+  moe.spec = spec;
+  moe.router = loader.linear(prefix + "router");
+  for (int64_t e = 0; e < spec.experts; ++e) {
+    const std::string expert = prefix + "experts." + std::to_string(e) + ".";
+    moe.gate_proj.add(loader.linear(expert + "gate_proj").weight);
+    moe.up_proj.add(loader.linear(expert + "up_proj").weight);
+    moe.down_proj.add(loader.linear(expert + "down_proj").weight);
+  }
+  if (spec.shared_dim > 0) moe.shared = Mlp::load(loader, prefix + "shared_expert.");
+  if (spec.shared_gate) moe.shared_gate = loader.linear(prefix + "shared_expert_gate");
+  return moe;
+}
+
+void Moe::forward(Ctx& ctx, const Tensor& x, const Tensor& add_to) const {
+  const int64_t mark = ctx.arena.mark();
+  const int64_t rows = x.dim(0), hidden = x.dim(1), top_k = spec.top_k, dim = spec.expert_dim;
+  const Tensor logits = ctx.scratch({rows, spec.experts});
+  const Tensor ids = ctx.arena.carve(DType::kI32, {rows, top_k});
+  const Tensor weights = ctx.scratch({rows, top_k});
+  ops::linear(ctx, x, router, logits);
+  ops::route_top_k(ctx, logits, spec.score, ids, weights);
+
+  const Tensor y = ctx.scratch({rows, top_k, hidden});
+  Tensor input = x;
+  if (spec.scale_input) {  // y holds the scaled inputs until the experts' outputs replace them
+    ops::scale_rows(ctx, x, weights, y);
+    input = y;
+  }
+  const Tensor gate = ctx.scratch({rows, top_k, dim}), up = ctx.scratch({rows, top_k, dim});
+  ops::grouped_linear(ctx, input, ids, {{gate_proj, gate}, {up_proj, up}});
+  ops::silu_mul(ctx, gate, up, gate);
+  ops::grouped_linear(ctx, gate, ids, {{down_proj, y}});
+  ops::mix_experts(ctx, y, spec.scale_input ? Tensor{} : weights, add_to);
+  ctx.arena.rewind(mark);
+
+  if (spec.shared_dim == 0) return;
+  Tensor row_gate;
+  if (spec.shared_gate) {
+    row_gate = ctx.scratch({rows, 1});
+    ops::linear(ctx, x, shared_gate, row_gate);
+  }
+  shared.forward(ctx, x, add_to, row_gate);
+  ctx.arena.rewind(mark);
+}
+
+int64_t Moe::scratch_bytes(const MoeFfn& spec, int64_t hidden, int64_t rows) {
+  const auto f32 = [](Shape shape) { return Arena::footprint_bytes(DType::kF32, shape); };
+  const int64_t routed = f32({rows, spec.experts}) + 2 * f32({rows, spec.top_k}) + f32({rows, spec.top_k, hidden}) +
+                         2 * f32({rows, spec.top_k, spec.expert_dim});
+  return std::max(routed, f32({rows, 1}) + Mlp::scratch_bytes(spec.shared_dim, rows));
+}
+
+void Moe::visit_weights(const std::function<void(const Linear& weight)>& visit,
+                        const std::function<void(const ops::ExpertLinear& weights)>& visit_experts) const {
+  visit(router);
+  for (const ops::ExpertLinear* experts : {&gate_proj, &up_proj, &down_proj}) visit_experts(*experts);
+  if (spec.shared_dim > 0) shared.visit_weights(visit);
+  if (spec.shared_gate) visit(shared_gate);
+}
+
+}  // namespace duet
