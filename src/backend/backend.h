@@ -51,6 +51,21 @@ class Backend : public Device {
                          Tensor out) noexcept = 0;
   /// out[i] = x[rows[i]].   x [T, C], out [N, C]
   virtual void select_rows(Tensor x, std::span<const int32_t> rows, Tensor out) noexcept = 0;
+
+  // Gated DeltaNet (ops/delta_net.h).
+  /// out = silu(causal convolution of each channel); keeps x for later steps.   x, out [T, channels], weight [channels,
+  /// conv_width]
+  virtual void causal_conv1d(Tensor x, Tensor weight, const DeltaView& delta, const RowPlaces& rows,
+                             Tensor out) noexcept = 0;
+  /// g = decay softplus(a + dt_bias), beta = sigmoid(b).   a, b, g, beta [T, Hv], decay, dt_bias [Hv]
+  virtual void delta_gates(Tensor a, Tensor b, Tensor decay, Tensor dt_bias, Tensor g, Tensor beta) noexcept = 0;
+  /// Columns [column, column + heads dim) of x [T, n] in place: each head x / sqrt(sum x^2 + eps) scale.
+  virtual void l2_norm(Tensor x, int64_t column, int64_t heads, int64_t dim, float eps, float scale) noexcept = 0;
+  /// The gated delta rule over convolved rows [T, Q | K | V] with q and k normalised.   out [T, Hv, Dv]
+  virtual void delta_net(Tensor qkv, Tensor g, Tensor beta, const DeltaView& delta, const RowPlaces& rows,
+                         std::span<const int32_t> certain_end, Tensor out) noexcept = 0;
+  /// out = x / sqrt(mean(x^2) + eps) * weight * silu(z) per head.   x, out [T, Hv, Dv] (may be the same), weight [Dv]
+  virtual void gated_rms_norm(Tensor x, Tensor z, Tensor weight, float eps, Tensor out) noexcept = 0;
 };
 
 }  // namespace duet

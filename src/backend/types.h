@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 
+#include "backend/delta_view.h"
 #include "tensor/dtype.h"
 #include "tensor/integer_blocks.h"
 #include "tensor/tensor.h"

@@ -42,6 +42,14 @@ class CpuBackend final : public Backend {
                  Tensor out) noexcept override;
   void select_rows(Tensor x, std::span<const int32_t> rows, Tensor out) noexcept override;
 
+  void causal_conv1d(Tensor x, Tensor weight, const DeltaView& delta, const RowPlaces& rows,
+                     Tensor out) noexcept override;
+  void delta_gates(Tensor a, Tensor b, Tensor decay, Tensor dt_bias, Tensor g, Tensor beta) noexcept override;
+  void l2_norm(Tensor x, int64_t column, int64_t heads, int64_t dim, float eps, float scale) noexcept override;
+  void delta_net(Tensor qkv, Tensor g, Tensor beta, const DeltaView& delta, const RowPlaces& rows,
+                 std::span<const int32_t> certain_end, Tensor out) noexcept override;
+  void gated_rms_norm(Tensor x, Tensor z, Tensor weight, float eps, Tensor out) noexcept override;
+
  private:
   struct Product;
   struct RowGroup;

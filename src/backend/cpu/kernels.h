@@ -29,8 +29,12 @@ inline constexpr int64_t kAttentionScratch =
 inline constexpr int64_t kMaxRowTile = 12;
 /// Activation rows that share one decoding of a weight panel.
 inline constexpr int64_t kBlockRows = 11 * kMaxRowTile;
-/// Floats of a worker's scratch: attention, or a decoded panel part and the sums of a block.
-inline constexpr int64_t kWorkerFloats = kAttentionScratch;
+/// Floats of one worker's scratch in delta_net for key heads of up to 512: two chunks of k, the k and q of a chunk, a
+/// panel of S; the products of a chunk's 16 rows, their factors, and a few vectors.
+inline constexpr int64_t kDeltaKeyDim = 512;
+inline constexpr int64_t kDeltaScratch = kDeltaKeyDim * (2 * 16 + 32 + 16) + 2 * 32 * 16 + 2 * 256 + 6 * 16;
+/// Floats of a worker's scratch: attention, delta_net, or a decoded panel part and the sums of a block.
+inline constexpr int64_t kWorkerFloats = kAttentionScratch > kDeltaScratch ? kAttentionScratch : kDeltaScratch;
 static_assert(kWorkerFloats >= kUnpackColumns * kPanelRows + kBlockRows * kPanelRows);
 /// Where the sums of a block stand in the scratch of the native arithmetic, behind an expanded panel part.
 inline constexpr int64_t kNativeSums = 512 / 32 * kPanelRows * (32 + 16) / 4;  // floats: two scales, two minimums
@@ -73,6 +77,40 @@ struct AttentionPiece {
   float* scratch = nullptr;    // [kAttentionScratch]
 };
 using AttentionKernel = void (*)(const AttentionPiece& piece) noexcept;
+
+/// Output rows of causal_conv1d in columns [begin, end) of all channels: row i from the pre-convolution rows taps[i
+/// width + j], j < width; nullptr stands for no row.
+struct ConvPiece {
+  const float* const* taps = nullptr;  // [rows, width]
+  float* const* out = nullptr;         // [rows]
+  const float* weight = nullptr;       // [channels, width]
+  int64_t width = 0, rows = 0, begin = 0, end = 0;
+};
+using ConvKernel = void (*)(const ConvPiece& piece) noexcept;
+
+/// One piece of delta_net: panels [first_panel, last_panel) of a value head of a sequence, its positions [begin, end).
+struct DeltaPiece {
+  const float* q = nullptr;     // of row 0 of the batch, as k and v; rows `row_stride` apart
+  const float* k = nullptr;     // [key_dim]
+  const float* v = nullptr;     // [value_dim]
+  const float* g = nullptr;     // rows `heads` apart, as beta
+  const float* beta = nullptr;  // of this head
+  float* out = nullptr;         // [value_dim], rows heads * value_dim apart
+  int64_t row_stride = 0, heads = 0, key_dim = 0, value_dim = 0;
+  const int32_t* sequence = nullptr;  // [T]
+  int64_t first_row = 0;
+  int64_t anchor = 0;  // at which S stands
+  int64_t begin = 0, end = 0, certain_end = 0;
+  int64_t first_panel = 0, last_panel = 0;
+  // Parts of the state as DeltaView has them; k and G hold the rows before anchor + 32 already, those of the step
+  // included.
+  float* matrix = nullptr;
+  const float* keys[2] = {};    // of even and odd chunks
+  float* updates[2] = {};       // the same
+  const float* decays[2] = {};  // the same
+  float* scratch = nullptr;     // [kDeltaScratch]
+};
+using DeltaKernel = void (*)(const DeltaPiece& piece) noexcept;
 
 /// 32 activations of a row as the native arithmetic multiplies them (docs/numerics.md): x_k is about scale q[k]. NaN as
 /// scale stands for a block with a value that is not finite.
@@ -132,6 +170,8 @@ struct CpuKernels {
   SiluMulKernel silu_mul = nullptr;
   void (*exp)(const float* x, float* out, int64_t count) noexcept = nullptr;
   AttentionKernel attention = nullptr;
+  ConvKernel conv = nullptr;
+  DeltaKernel delta = nullptr;
 };
 
 void fill_baseline_kernels(CpuKernels& table) noexcept;

@@ -39,6 +39,27 @@ struct OwnedKv {
   RowPlaces rows() const { return {sequence, position}; }
 };
 
+/// The same for the states of DeltaView.
+struct OwnedDelta {
+  DeltaView view;
+  std::vector<int32_t> key_head, sequence, position, certain_end;
+  std::vector<std::byte*> states;
+
+  OwnedDelta(const DeltaView& delta, const RowPlaces& rows, std::span<const int32_t> certain)
+      : view(delta),
+        key_head(delta.key_head_of_value_head.begin(), delta.key_head_of_value_head.end()),
+        sequence(rows.sequence.begin(), rows.sequence.end()),
+        position(rows.position.begin(), rows.position.end()),
+        certain_end(certain.begin(), certain.end()),
+        states(delta.states.begin(), delta.states.end()) {
+    view.key_head_of_value_head = key_head;
+    view.states = states;
+  }
+  OwnedDelta(const OwnedDelta&) = delete;
+  OwnedDelta& operator=(const OwnedDelta&) = delete;
+  RowPlaces rows() const { return {sequence, position}; }
+};
+
 class DeferredBackend final : public Backend {
  public:
   std::string_view name() const override { return "deferred"; }
@@ -89,6 +110,28 @@ class DeferredBackend final : public Backend {
   }
   void select_rows(Tensor x, std::span<const int32_t> rows, Tensor out) noexcept override {
     later([this, x, rows = std::vector<int32_t>(rows.begin(), rows.end()), out] { ref_.select_rows(x, rows, out); });
+  }
+
+  void causal_conv1d(Tensor x, Tensor weight, const DeltaView& delta, const RowPlaces& rows,
+                     Tensor out) noexcept override {
+    later([this, x, weight, owned = std::make_shared<OwnedDelta>(delta, rows, std::span<const int32_t>()), out] {
+      ref_.causal_conv1d(x, weight, owned->view, owned->rows(), out);
+    });
+  }
+  void delta_gates(Tensor a, Tensor b, Tensor decay, Tensor dt_bias, Tensor g, Tensor beta) noexcept override {
+    later([this, a, b, decay, dt_bias, g, beta] { ref_.delta_gates(a, b, decay, dt_bias, g, beta); });
+  }
+  void l2_norm(Tensor x, int64_t column, int64_t heads, int64_t dim, float eps, float scale) noexcept override {
+    later([this, x, column, heads, dim, eps, scale] { ref_.l2_norm(x, column, heads, dim, eps, scale); });
+  }
+  void delta_net(Tensor qkv, Tensor g, Tensor beta, const DeltaView& delta, const RowPlaces& rows,
+                 std::span<const int32_t> certain_end, Tensor out) noexcept override {
+    later([this, qkv, g, beta, owned = std::make_shared<OwnedDelta>(delta, rows, certain_end), out] {
+      ref_.delta_net(qkv, g, beta, owned->view, owned->rows(), owned->certain_end, out);
+    });
+  }
+  void gated_rms_norm(Tensor x, Tensor z, Tensor weight, float eps, Tensor out) noexcept override {
+    later([this, x, z, weight, eps, out] { ref_.gated_rms_norm(x, z, weight, eps, out); });
   }
 
   Buffer allocate(int64_t bytes) override {

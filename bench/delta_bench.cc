@@ -1,0 +1,156 @@
+// Speed of Gated DeltaNet in the shape of Qwen3-Next and Qwen3.5 (32 value heads, 16 key heads, dimension 128): a
+// decoded token, which reads S once, in GB/s beside a streaming read of the same bytes, and a prompt of 512 rows.
+//   delta_bench [THREADS [LEVEL]]
+// Layers take turns, so that S comes from memory. Medians of rounds; the read is measured in each of them.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/runtime.h"
+#include "base/error.h"
+#include "base/thread_pool.h"
+
+namespace duet {
+namespace {
+
+constexpr int64_t kLayers = 24, kKeyHeads = 16, kValueHeads = 32, kDim = 128, kWidth = 4, kPrompt = 512;
+constexpr int kRounds = 9, kTokens = 32;  // tokens: two chunks, so that folds are counted as often as they come
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+class Bench {
+ public:
+  Bench(int threads, const std::string& level) : pool_(threads), backend_(make_cpu_backend(pool_, level)) {
+    for (int64_t h = 0; h < kValueHeads; ++h) key_head_.push_back(static_cast<int32_t>(h * kKeyHeads / kValueHeads));
+    delta_.key_heads = kKeyHeads;
+    delta_.value_heads = kValueHeads;
+    delta_.key_dim = delta_.value_dim = kDim;
+    delta_.conv_width = kWidth;
+    delta_.key_head_of_value_head = key_head_;
+    for (int64_t i = 0; i < kLayers; ++i) states_.push_back(backend_->allocate(delta_.state_bytes()));
+    x_ = random(kPrompt * delta_.channels(), 1.0f);
+    convolved_ = random(kPrompt * delta_.channels(), 1.0f);
+    weight_ = random(delta_.channels() * kWidth, 0.5f);
+    g_ = random(kPrompt * kValueHeads, 0.1f);
+    for (int64_t i = 0; i < kPrompt * kValueHeads; ++i) floats(g_)[i] = -std::abs(floats(g_)[i]);
+    beta_ = random(kPrompt * kValueHeads, 0.2f);
+    z_ = random(kPrompt * kValueHeads * kDim, 1.0f);
+    norm_ = random(kDim, 1.0f);
+    out_ = random(kPrompt * kValueHeads * kDim, 1.0f);
+  }
+
+  void run() {
+    std::vector<double> decode, rest, read, prompt, prompt_rest;
+    for (int round = 0; round < kRounds; ++round) {
+      double seconds = 0, others = 0;
+      for (int64_t i = 0; i < kLayers; ++i) step(i, 0, kPrompt, seconds, others);
+      prompt.push_back(seconds / kLayers);
+      prompt_rest.push_back(others / kLayers);
+      seconds = others = 0;
+      for (int64_t p = kPrompt; p < kPrompt + kTokens; ++p) {
+        for (int64_t i = 0; i < kLayers; ++i) step(i, p, 1, seconds, others);
+      }
+      decode.push_back(seconds / (kTokens * kLayers));
+      rest.push_back(others / (kTokens * kLayers));
+      read.push_back(read_all() / kLayers);
+    }
+    const auto matrix = static_cast<double>(kValueHeads * kDim * kDim * 4);
+    const auto work = static_cast<double>(kPrompt * kValueHeads * kDim * kDim * 3);
+    fmt::print("{} thread(s), {} layers, state {:.2f} MiB a layer, S {:.2f} MiB\n", pool_.threads(), kLayers,
+               static_cast<double>(delta_.state_bytes()) / (1 << 20), matrix / (1 << 20));
+    fmt::print(
+        "decode: {:.1f} us a token and layer, S at {:.2f} GB/s; a read of as many bytes {:.2f} GB/s ({:.0f} %)\n",
+        median(decode) * 1e6, matrix / median(decode) / 1e9, matrix / median(read) / 1e9,
+        100 * median(read) / median(decode));
+    fmt::print("        convolution and norms {:.1f} us\n", median(rest) * 1e6);
+    fmt::print("prompt: {:.2f} ms for {} rows of a layer, {:.1f} GMAC/s; convolution and norms {:.2f} ms\n",
+               median(prompt) * 1e3, kPrompt, work / median(prompt) / 1e9, median(prompt_rest) * 1e3);
+  }
+
+ private:
+  static float* floats(const Buffer& buffer) { return reinterpret_cast<float*>(buffer.data()); }
+  Buffer random(int64_t count, float scale) {
+    Buffer buffer = backend_->allocate(count * 4);
+    std::mt19937 source(1);
+    std::normal_distribution<float> normal(0.0f, scale);
+    for (int64_t i = 0; i < count; ++i) floats(buffer)[i] = normal(source);
+    return buffer;
+  }
+  static Tensor view(const Buffer& buffer, Shape shape) { return {buffer.data(), DType::kF32, shape}; }
+
+  /// Adds the time of delta_net to `seconds`, that of the ops around it to `others`.
+  void step(int64_t layer, int64_t first, int64_t rows, double& seconds, double& others) {
+    std::byte* const state = states_[static_cast<size_t>(layer)].data();
+    DeltaView delta = delta_;
+    delta.states = std::span(&state, 1);
+    const std::vector<int32_t> sequence(static_cast<size_t>(rows), 0);
+    std::vector<int32_t> position;
+    for (int64_t p = first; p < first + rows; ++p) position.push_back(static_cast<int32_t>(p));
+    const RowPlaces places = {sequence, position};
+    const int32_t end = position.back() + 1;
+    const Tensor qkv = view(convolved_, Shape{rows, delta.channels()});
+    const Tensor out = view(out_, Shape{rows, kValueHeads, kDim});
+    double begin = now();
+    backend_->causal_conv1d(view(x_, qkv.shape), view(weight_, Shape{delta.channels(), kWidth}), delta, places, qkv);
+    backend_->l2_norm(qkv, 0, kKeyHeads, kDim, 1e-6f, 0.088f);
+    backend_->l2_norm(qkv, delta.keys_column(), kKeyHeads, kDim, 1e-6f, 1.0f);
+    others += now() - begin;
+    begin = now();
+    const Shape gates{rows, kValueHeads};
+    backend_->delta_net(qkv, view(g_, gates), view(beta_, gates), delta, places, std::span(&end, 1), out);
+    seconds += now() - begin;
+    begin = now();
+    backend_->gated_rms_norm(out, view(z_, Shape{rows, kValueHeads * kDim}), view(norm_, Shape{kDim}), 1e-6f, out);
+    others += now() - begin;
+  }
+
+  /// Seconds of a read of every layer's S.
+  double read_all() {
+    const int64_t head = kDim * kDim * 4;
+    std::vector<uint64_t> sums(static_cast<size_t>(pool_.threads()) * 8);
+    const double begin = now();
+    for (const Buffer& state : states_) {
+      pool_.parallel_for(kValueHeads, 1, [&](int64_t first, int64_t last, int worker) {
+        uint64_t s[8] = {};
+        for (int64_t at = delta_.matrix_at(first); at < delta_.matrix_at(first) + (last - first) * head; at += 64) {
+          uint64_t line[8];
+          std::memcpy(line, state.data() + at, sizeof line);
+          for (int i = 0; i < 8; ++i) s[i] += line[i];
+        }
+        for (const uint64_t one : s) sums[static_cast<size_t>(worker) * 8] += one;
+      });
+    }
+    return now() - begin;
+  }
+
+  ThreadPool pool_;
+  std::unique_ptr<Backend> backend_;
+  std::vector<int32_t> key_head_;
+  DeltaView delta_;
+  std::vector<Buffer> states_;
+  Buffer x_, convolved_, weight_, g_, beta_, z_, norm_, out_;
+};
+
+}  // namespace
+}  // namespace duet
+
+int main(int argc, char** argv) {
+  try {
+    duet::Bench(argc > 1 ? std::atoi(argv[1]) : 0, argc > 2 ? argv[2] : "").run();
+  } catch (const duet::Error& error) {
+    fmt::print(stderr, "delta_bench: {}\n", error.message());
+    return error.exit_status();
+  }
+}
