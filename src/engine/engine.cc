@@ -18,6 +18,10 @@ namespace {
 /// Rows of logits that are in memory at once: 32 rows of 152k float32 are 19 MB.
 constexpr int64_t kHeadTileRows = 32;
 
+/// Tokens between the places at which a state keeps what it needs to go on there (SequenceState::snapshot()), beside
+/// the end of the prompt.
+constexpr int64_t kSnapshotTokens = 1024;
+
 /// A request in flight: what it asked for, what it has, and how far its state is.
 struct Running {
   RequestId id;
@@ -72,12 +76,13 @@ NextToken choose(const Running& r, std::span<float> logits) {
 
 /// The rows of one step, host side, in the form that Batch points into.
 struct StepRows {
-  std::vector<int32_t> ids, positions, sequence;
+  std::vector<int32_t> ids, positions, sequence, certain_end;
   std::vector<SequenceState*> states;
 
   void add(SequenceState& state, std::span<const TokenId> tokens, int64_t begin, int64_t end) {
     const auto index = static_cast<int32_t>(states.size());
     states.push_back(&state);
+    certain_end.push_back(static_cast<int32_t>(end));
     for (int64_t i = begin; i < end; ++i) {
       ids.push_back(to_int(tokens[static_cast<size_t>(i)]));
       positions.push_back(static_cast<int32_t>(i));
@@ -85,7 +90,7 @@ struct StepRows {
     }
   }
   int64_t count() const { return static_cast<int64_t>(ids.size()); }
-  Batch batch() const { return {ids, positions, sequence, states}; }
+  Batch batch() const { return {ids, positions, sequence, states, certain_end}; }
 };
 
 }  // namespace
@@ -309,7 +314,11 @@ std::vector<EngineEvent> Engine::step() {
   const Tensor normed = s.decoder->forward(ctx, rows.batch());
   std::vector<const Part*> ready;
   for (const Part& part : parts) {
-    part.running->state->advance_to(part.end);
+    SequenceState& state = *part.running->state;
+    // Where the next turn of a conversation, or another answer, is likely to go on.
+    const bool crosses = part.end / kSnapshotTokens > state.length_tokens() / kSnapshotTokens;
+    state.advance_to(part.end);
+    if (crosses || part.end == part.running->prompt_tokens()) state.snapshot();
     const auto all = static_cast<int64_t>(part.running->tokens.size());
     if (part.running->new_tokens == 0)
       events.emplace_back(PromptProgress{part.running->id, std::min(part.end, all), all});

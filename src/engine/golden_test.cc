@@ -16,11 +16,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const char* const kTextCases[] = {
-    "llama2-mha",   "llama31-gqa-scaled", "llama32-tied",        "llama-headdim", "llama-bias", "llama-f16",
-    "llama-f32",    "llama-sharded",      "smollm2-like",        "qwen2-bias",    "qwen2-tied", "qwen2-yarn",
-    "qwen2-window", "qwen3-dense",        "qwen3-tied",          "qwen3-yarn",    "qwen3moe",   "qwen3moe-mixed",
-    "llama4-scout", "llama4-maverick",    "llama4-behemoth-like"};
+const char* const kTextCases[] = {"llama2-mha",    "llama31-gqa-scaled", "llama32-tied",
+                                  "llama-headdim", "llama-bias",         "llama-f16",
+                                  "llama-f32",     "llama-sharded",      "smollm2-like",
+                                  "qwen2-bias",    "qwen2-tied",         "qwen2-yarn",
+                                  "qwen2-window",  "qwen3-dense",        "qwen3-tied",
+                                  "qwen3-yarn",    "qwen3moe",           "qwen3moe-mixed",
+                                  "llama4-scout",  "llama4-maverick",    "llama4-behemoth-like",
+                                  "qwen3next",     "qwen35-dense",       "qwen35-dense-vheads",
+                                  "qwen35-moe"};
 /// Cases that golden/gguf/README.md names as having no file.
 const char* const kNoGguf[] = {"qwen2-window", "llama-sharded", "qwen3moe-mixed", "llama4-behemoth-like"};
 const char* const kBackends[] = {"ref", "deferred", "cpu"};

@@ -23,8 +23,8 @@ std::unique_ptr<SequenceState> StateCache::take(std::span<const TokenId> tokens,
   if (longest == 0) return nullptr;
   auto state = std::move(entries_[best].state);
   entries_.erase(entries_.begin() + static_cast<int64_t>(best));
-  state->trim(longest);
-  return state;
+  // Windows and recurrent layers can go on only where they have kept what that needs.
+  return state->trim(longest) > 0 ? std::move(state) : nullptr;
 }
 
 }  // namespace duet

@@ -17,6 +17,9 @@ struct Batch {
   std::span<const int32_t> positions;      // [T] absolute
   std::span<const int32_t> sequence;       // [T] index into states
   std::span<SequenceState* const> states;  // [S], each with pages reserved for its new rows
+  /// [S]: the first position of each sequence that is a draft, which may turn out wrong; the end of its rows where none
+  /// is. At most DeltaView::kMaxDraftTokens are drafts.
+  std::span<const int32_t> certain_end;
   int64_t tokens() const { return static_cast<int64_t>(ids.size()); }
 };
 

@@ -11,7 +11,11 @@ Block Block::load(WeightLoader& loader, const std::string& prefix, const LayerSp
   Block block;
   block.norm_eps = norm_eps;
   block.input_norm = loader.vector(prefix + "input_layernorm.weight");
-  block.mixer = Attention::load(loader, prefix + "self_attn.", std::get<AttentionMixer>(spec.mixer), norm_eps);
+  if (const auto* attention = std::get_if<AttentionMixer>(&spec.mixer)) {
+    block.mixer = Attention::load(loader, prefix + "self_attn.", *attention, norm_eps);
+  } else {
+    block.mixer = DeltaNet::load(loader, prefix + "linear_attn.", std::get<GatedDeltaNetMixer>(spec.mixer), norm_eps);
+  }
   block.post_attention_norm = loader.vector(prefix + "post_attention_layernorm.weight");
   if (const auto* moe = std::get_if<MoeFfn>(&spec.ffn)) {
     block.ffn = Moe::load(loader, prefix + "mlp.", *moe);
@@ -32,7 +36,9 @@ void Block::forward(Ctx& ctx, const Batch& batch, int64_t layer, const RopeTable
 }
 
 int64_t Block::scratch_bytes(const LayerSpec& spec, int64_t hidden, int64_t rows) {
-  const int64_t mixer = Attention::scratch_bytes(std::get<AttentionMixer>(spec.mixer), rows);
+  const auto* attention = std::get_if<AttentionMixer>(&spec.mixer);
+  const int64_t mixer = attention != nullptr ? Attention::scratch_bytes(*attention, rows)
+                                             : DeltaNet::scratch_bytes(std::get<GatedDeltaNetMixer>(spec.mixer), rows);
   const auto* moe = std::get_if<MoeFfn>(&spec.ffn);
   const int64_t ffn = moe != nullptr ? Moe::scratch_bytes(*moe, hidden, rows)
                                      : Mlp::scratch_bytes(std::get<DenseFfn>(spec.ffn).ffn_dim, rows);

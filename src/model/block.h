@@ -6,6 +6,7 @@
 
 #include "model/attention.h"
 #include "model/batch.h"
+#include "model/delta_net.h"
 #include "model/mlp.h"
 #include "model/moe.h"
 #include "ops/context.h"
@@ -15,7 +16,7 @@ namespace duet {
 /// One pre-norm decoder layer:  h += mixer(norm(h));  h += ffn(norm(h)).  All families share it.
 struct Block {
   Tensor input_norm;  // [C]
-  std::variant<Attention> mixer;
+  std::variant<Attention, DeltaNet> mixer;
   Tensor post_attention_norm;  // [C]
   std::variant<Mlp, Moe> ffn;
   float norm_eps = 0.0f;

@@ -21,12 +21,12 @@ void check_kv_type(const ModelSpec& spec, DType type) {
   DUET_CHECK(can_round(type));
   const int64_t block = dtype_info(type).block_size;
   for (const LayerSpec& layer : spec.layers) {
-    const int64_t head_dim = std::get<AttentionMixer>(layer.mixer).head_dim;
-    if (head_dim % block == 0) continue;
+    const auto* attention = std::get_if<AttentionMixer>(&layer.mixer);
+    if (attention == nullptr || attention->head_dim % block == 0) continue;
     throw Error(
         ErrorCode::kUnsupportedFeature,
         fmt::format("keys and values cannot be kept as {}: the model's heads have {} values, not a multiple of {}",
-                    dtype_info(type).name, head_dim, block),
+                    dtype_info(type).name, attention->head_dim, block),
         "f32, f16 and bf16 fit any head");
   }
 }
@@ -43,6 +43,13 @@ struct Decoder::State {
   Tensor final_norm;
   std::vector<Buffer> buffers;
   int64_t weight_bytes = 0;
+
+  size_t rope_table(const RopeSpec& rope) {
+    const auto found = std::find(ropes.begin(), ropes.end(), rope);
+    const auto index = static_cast<size_t>(found - ropes.begin());
+    if (found == ropes.end()) ropes.push_back(rope);
+    return index;
+  }
 };
 
 Decoder::Decoder() : state_(std::make_unique<State>()) {}
@@ -90,20 +97,21 @@ std::shared_ptr<const Decoder> Decoder::load(Backend& backend, const Checkpoint&
   state.spec = model.spec;
   WeightLoader loader(backend, ops::device_of(backend), checkpoint, model, options.activations, progress);
   state.embedding = loader.linear("model.embed_tokens");
+  std::vector<LayerLayout> layouts;
   for (size_t i = 0; i < model.spec.layers.size(); ++i) {
     const std::string prefix = "model.layers." + std::to_string(i) + ".";
-    const auto& mixer = std::get<AttentionMixer>(model.spec.layers[i].mixer);
     Block block = Block::load(loader, prefix, model.spec.layers[i], model.spec.norm_eps);
-    auto& attention = std::get<Attention>(block.mixer);
-    attention.kv_type = options.kv_type;
-    if (mixer.rope.dims > 0) {
-      const auto rope = std::find(state.ropes.begin(), state.ropes.end(), mixer.rope);
-      attention.rope_table = static_cast<size_t>(rope - state.ropes.begin());
-      if (rope == state.ropes.end()) state.ropes.push_back(mixer.rope);
+    if (auto* attention = std::get_if<Attention>(&block.mixer)) {
+      const AttentionMixer& mixer = attention->spec;
+      attention->kv_type = options.kv_type;
+      if (mixer.rope.dims > 0) attention->rope_table = state.rope_table(mixer.rope);
+      layouts.emplace_back(KvLayerLayout{options.kv_type, mixer.kv_heads, mixer.head_dim, mixer.window, mixer.chunk});
+    } else {
+      layouts.emplace_back(std::get<DeltaNet>(block.mixer).layout);
     }
-    state.layout.layers.push_back({options.kv_type, mixer.kv_heads, mixer.head_dim});
     state.blocks.push_back(std::move(block));
   }
+  state.layout = StateLayout(std::move(layouts));
   state.final_norm = loader.vector("model.norm.weight");
   state.head = model.spec.tied_head ? Linear{state.embedding.weight, {}} : loader.linear("lm_head");
   state.weight_bytes = loader.packed_bytes();

@@ -11,7 +11,8 @@
 namespace duet {
 namespace {
 
-const std::array kFamilies = {&llama_family(), &llama4_family(), &qwen2_family(), &qwen3_family(), &qwen3_moe_family()};
+const std::array kFamilies = {&llama_family(),     &llama4_family(),     &qwen2_family(),  &qwen3_family(),
+                              &qwen3_moe_family(), &qwen3_next_family(), &qwen35_family(), &qwen35_moe_family()};
 
 std::string architecture_of(const Checkpoint& checkpoint) {
   if (const GgufMetadata* metadata = checkpoint.metadata()) return metadata->require_string("general.architecture");

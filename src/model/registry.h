@@ -21,9 +21,11 @@ struct RowMap {
   /// rope turns neighbours (golden/gguf/README.md).
   bool pairs = false;
 
+  int64_t count = 0;  // rows, where it is one of a TensorPlan's `parts`
+
   int64_t stored(int64_t row) const;
   /// The rows of each of `heads` heads in neighbouring pairs.
-  static RowMap paired(int64_t rows, int64_t heads) { return {0, rows / heads, rows / heads, true}; }
+  static RowMap paired(int64_t rows, int64_t heads) { return {0, rows / heads, rows / heads, true, 0}; }
 };
 
 /// What becomes of a stored value: the canonical one is the number that the formula multiplies with.
@@ -35,6 +37,7 @@ struct TensorPlan {
   const TensorEntry* entry = nullptr;
   Shape shape;  // [out, in] or [n]
   RowMap rows;
+  std::vector<RowMap> parts;  // instead of `rows`: the canonical rows are those of all parts, one behind the other
   /// The stored tensor is the transposed one: canonical (r, c) stands in stored row transposed_from + c at element
   /// rows.stored(r). Plain floating-point types only.
   std::optional<int64_t> transposed_from;

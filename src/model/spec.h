@@ -67,8 +67,18 @@ struct MoeFfn {
   bool shared_gate = false;
 };
 
+/// Gated DeltaNet: linear attention with a state of fixed size (equations.md 1.5).
+struct GatedDeltaNetMixer {
+  int64_t key_heads = 0;                        // Hk
+  int64_t value_heads = 0;                      // Hv, a multiple of Hk
+  int64_t key_dim = 0;                          // Dk
+  int64_t value_dim = 0;                        // Dv
+  int64_t conv_width = 0;                       // taps of the causal convolution
+  std::vector<int32_t> key_head_of_value_head;  // [Hv]
+};
+
 struct LayerSpec {
-  std::variant<AttentionMixer> mixer;
+  std::variant<AttentionMixer, GatedDeltaNetMixer> mixer;
   std::variant<DenseFfn, MoeFfn> ffn;
 };
 

@@ -66,10 +66,26 @@ void WeightLoader::read_transposed_rows(const TensorPlan& plan, int64_t begin, i
 void WeightLoader::read_rows(const TensorPlan& plan, int64_t begin, int64_t count, std::span<std::byte> out) const {
   if (plan.transposed_from) return read_transposed_rows(plan, begin, count, out);
   if (plan.rows.pairs) return read_paired_rows(plan, begin, count, out);
-  const int64_t stride = row_bytes(dtype_info(plan.entry->dtype), plan.shape[1]), run = plan.rows.run;
+  if (plan.parts.empty()) return read_mapped_rows(plan, plan.rows, begin, count, out);
+  const int64_t stride = row_bytes(dtype_info(plan.entry->dtype), plan.shape[1]);
+  int64_t before = 0;
+  for (const RowMap& part : plan.parts) {
+    const int64_t first = std::max(begin, before), last = std::min(begin + count, before + part.count);
+    if (first < last) {
+      read_mapped_rows(
+          plan, part, first - before, last - first,
+          out.subspan(static_cast<size_t>((first - begin) * stride), static_cast<size_t>((last - first) * stride)));
+    }
+    before += part.count;
+  }
+}
+
+void WeightLoader::read_mapped_rows(const TensorPlan& plan, const RowMap& rows, int64_t begin, int64_t count,
+                                    std::span<std::byte> out) const {
+  const int64_t stride = row_bytes(dtype_info(plan.entry->dtype), plan.shape[1]), run = rows.run;
   for (int64_t row = begin; row < begin + count;) {
     const int64_t together = run == 0 ? begin + count - row : std::min(run - row % run, begin + count - row);
-    checkpoint_.read(*plan.entry, static_cast<uint64_t>(plan.rows.stored(row) * stride),
+    checkpoint_.read(*plan.entry, static_cast<uint64_t>(rows.stored(row) * stride),
                      out.subspan(static_cast<size_t>((row - begin) * stride), static_cast<size_t>(together * stride)));
     row += together;
   }

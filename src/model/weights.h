@@ -36,6 +36,8 @@ class WeightLoader {
  private:
   const TensorPlan& plan(const std::string& canonical) const;
   void read_rows(const TensorPlan& plan, int64_t begin, int64_t count, std::span<std::byte> out) const;
+  void read_mapped_rows(const TensorPlan& plan, const RowMap& rows, int64_t begin, int64_t count,
+                        std::span<std::byte> out) const;
   void read_paired_rows(const TensorPlan& plan, int64_t begin, int64_t count, std::span<std::byte> out) const;
   void read_transposed_rows(const TensorPlan& plan, int64_t begin, int64_t count, std::span<std::byte> out) const;
   Tensor to_device(const std::vector<float>& values);

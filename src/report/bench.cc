@@ -40,7 +40,7 @@ class ProbedSubject final : public SpeedSubject {
 
 /// Positions that the query at `position` sees, itself among them.
 int64_t visible(const AttentionMixer& mixer, int64_t position) {
-  return mixer.window > 0 ? std::min(mixer.window, position + 1) : position + 1;
+  return position + 1 - AttentionSpec{.window = mixer.window, .chunk = mixer.chunk}.first_visible(position);
 }
 
 void keep_larger(std::vector<PeakRate>& peaks, const std::vector<PeakRate>& others) {
@@ -96,6 +96,13 @@ StepWork step_work(const ModelSpec& spec, const WeightWork& weights, int64_t sta
   work.reading_native_macs = plan.prompt_tokens * weights.native_macs + (weights.native_head ? weights.head_macs : 0);
   work.reading_float_macs = plan.prompt_tokens * weights.float_macs + (weights.native_head ? 0 : weights.head_macs);
   for (const LayerSpec& layer : spec.layers) {
+    if (const auto* delta = std::get_if<GatedDeltaNetMixer>(&layer.mixer)) {
+      // S'k, S'q and the fold; the products within a chunk are few beside them
+      const int64_t matrix = delta->value_heads * delta->key_dim * delta->value_dim;
+      work.reading_float_macs += plan.prompt_tokens * 3 * matrix;
+      work.writing_bytes += plan.sequences * matrix * static_cast<int64_t>(sizeof(float));
+      continue;
+    }
     const auto& mixer = std::get<AttentionMixer>(layer.mixer);
     for (int64_t i = 0; i < plan.prompt_tokens; ++i) {
       work.reading_float_macs += 2 * mixer.heads * mixer.head_dim * visible(mixer, plan.depth_tokens + i);

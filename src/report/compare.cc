@@ -79,7 +79,7 @@ ModelFigures describe(Session& session, std::string licence) {
   figures.weight_bytes = session.decoder().weight_bytes();
   figures.context_tokens = spec.context_tokens;
   figures.state_bytes = state.bytes(spec.context_tokens);
-  figures.state_token_bytes = state.page_bytes() / KvView::kPageTokens;
+  figures.state_token_bytes = state.token_bytes();
   figures.vocabulary = spec.vocabulary;
   figures.chat_template = session.model().chat_template() != nullptr;
   figures.thinks = session.can_think();

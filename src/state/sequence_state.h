@@ -6,61 +6,70 @@
 #include <vector>
 
 #include "backend/device.h"
-#include "backend/types.h"
+#include "state/state_layout.h"
 
 namespace duet {
 
-/// What one layer keeps of a sequence: keys and values of every token (paged).
-struct KvLayerLayout {
-  DType dtype = DType::kF32;
-  int64_t kv_heads = 0;
-  int64_t head_dim = 0;
-  int64_t page_bytes() const { return KvView{dtype, kv_heads, head_dim, {}}.page_bytes(); }
-};
-
-/// What a model keeps of a sequence, layer by layer.
-struct StateLayout {
-  std::vector<KvLayerLayout> layers;
-  /// Bytes of one page of 64 tokens over all layers.
-  int64_t page_bytes() const;
-  /// Bytes of a sequence of `tokens`: whole pages.
-  int64_t bytes(int64_t tokens) const;
-};
-
-/// The state of one sequence: a page table per layer. Page i of every layer lies in one allocation, which forks share
-/// until one of them writes to it. A state and its forks are used by one thread.
+/// The state of one sequence, layer by layer: a page table for attention, a block of bytes for Gated DeltaNet. What
+/// forks and snapshots share is copied when one of them writes to it. A state and its forks are used by one thread.
 class SequenceState {
  public:
   SequenceState(Device& device, const StateLayout& layout);
   SequenceState(SequenceState&&) = default;
   SequenceState& operator=(SequenceState&&) = default;
 
-  /// Another sequence with the same tokens so far; no page is copied yet.
+  /// Another sequence with the same tokens so far; nothing is copied yet.
   std::unique_ptr<SequenceState> fork() const;
 
   /// Tokens whose rows have been written by finished steps.
   int64_t length_tokens() const { return length_tokens_; }
-  /// Makes room for positions below `tokens`, in pages of its own. Throws out_of_memory and then holds what it held.
+  /// Makes room for positions below `tokens`, in memory of its own. Throws out_of_memory and then holds what it held.
   void reserve(int64_t tokens);
-  /// A step has written rows up to `tokens` (at most what was reserved).
+  /// A step has written rows up to `tokens` (at most what was reserved). Local layers let go of what no row sees any
+  /// more.
   void advance_to(int64_t tokens);
-  /// Forgets everything from `position` on and returns the position kept: the caller recomputes the rest.
+  /// Keeps what is needed to go on from here, so that trim() can come back to it. The newest kMaxSnapshots are kept.
+  void snapshot();
+  /// Forgets everything from `position` on and returns the position kept, at most that: the caller recomputes the rest.
+  /// With full attention only it is `position`; else the last place from which the layers can go on.
   int64_t trim(int64_t position);
-  /// Page table of one layer, oldest first.
+  /// Page table of an attention layer, oldest first; nullptr where a local layer has let a page go.
   std::span<std::byte* const> pages(int64_t layer) const { return tables_[static_cast<size_t>(layer)]; }
-  /// Shared pages count in full.
+  /// State of a Gated DeltaNet layer, once something was reserved.
+  std::byte* recurrent(int64_t layer) const {
+    return recurrent_->data() + layout_->recurrent_at(static_cast<size_t>(layer));
+  }
+  /// Shared memory counts in full, that of snapshots only where it differs.
   int64_t bytes() const;
 
+  static constexpr size_t kMaxSnapshots = 4;
+
  private:
+  using Page = std::shared_ptr<Buffer>;
+  /// Pages of each group of layers: [groups][pages].
+  using Pages = std::vector<std::vector<Page>>;
+  /// What going on from `length_tokens`, or from any position down to `earliest`, needs beside the full layers' pages.
+  struct Snapshot {
+    int64_t length_tokens = 0, earliest = 0;
+    Page recurrent;
+    Pages local;  // of the groups; empty for the full ones
+  };
+
   SequenceState(const SequenceState&) = default;
-  /// A new page at `index`, with what the one there holds or empty.
-  void set_page(size_t index, bool copied);
+  Page copy_of(const Buffer& buffer) const;
+  void place(size_t group, size_t index, Page page);
+  void resize_tables(size_t count);
+  /// The largest position up to `position` from which a sequence with these local pages can go on.
+  int64_t resumable(int64_t position, int64_t earliest, const Pages& pages) const;
 
   Device* device_;
   const StateLayout* layout_;
-  std::vector<std::shared_ptr<Buffer>> pages_;
+  Pages pages_;
   std::vector<std::vector<std::byte*>> tables_;  // [L][pages]
+  Page recurrent_;
   int64_t length_tokens_ = 0;
+  int64_t earliest_ = 0;             // the lowest position but 0 to which the recurrent layers can go back
+  std::vector<Snapshot> snapshots_;  // by length
 };
 
 }  // namespace duet

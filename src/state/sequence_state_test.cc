@@ -10,14 +10,16 @@ namespace {
 
 TEST(SequenceState, PagesGrowTrimAndCount) {
   const auto device = make_ref_backend();
-  const StateLayout layout{{{DType::kF32, 2, 8}, {DType::kF32, 1, 16}}};
-  EXPECT_EQ(layout.page_bytes(), 2 * (2 * 64 * 8 + 64 * 16) * 4);
-  EXPECT_EQ(layout.bytes(65), 2 * layout.page_bytes());
+  const KvLayerLayout first_layer{DType::kF32, 2, 8};
+  const StateLayout layout({first_layer, KvLayerLayout{DType::kF32, 1, 16}});
+  const int64_t page_bytes = layout.groups().at(0).page_bytes;
+  EXPECT_EQ(page_bytes, 2 * (2 * 64 * 8 + 64 * 16) * 4);
+  EXPECT_EQ(layout.bytes(65), 2 * page_bytes);
   SequenceState state(*device, layout);
   state.reserve(65);
   EXPECT_EQ(state.bytes(), layout.bytes(65));
   ASSERT_EQ(state.pages(0).size(), 2u);
-  EXPECT_EQ(state.pages(1)[0] - state.pages(0)[0], layout.layers[0].page_bytes());
+  EXPECT_EQ(state.pages(1)[0] - state.pages(0)[0], first_layer.page_bytes());
   std::byte* const first = state.pages(0)[0];
   state.advance_to(65);
   EXPECT_EQ(state.trim(100), 65);
@@ -32,7 +34,7 @@ TEST(SequenceState, PagesGrowTrimAndCount) {
 
 TEST(SequenceState, ForksShareWhatNeitherWritesTo) {
   const auto device = make_ref_backend();
-  const StateLayout layout{{{DType::kF32, 1, 8}, {DType::kF32, 1, 8}}};
+  const StateLayout layout({KvLayerLayout{DType::kF32, 1, 8}, KvLayerLayout{DType::kF32, 1, 8}});
   SequenceState state(*device, layout);
   state.reserve(130);
   state.advance_to(70);

@@ -175,6 +175,40 @@ std::vector<int64_t> read_windows(Fields& config, int64_t layers) {
   return windows;
 }
 
+TextConfig open_text_config(const Checkpoint& checkpoint, std::initializer_list<std::string_view> outer_keys,
+                            std::vector<std::string>& warnings) {
+  Fields outer = Fields::of_json(*checkpoint.config(), "config.json");
+  const Json* text = outer.raw("text_config");
+  if (text == nullptr) return {std::move(outer), false, false};
+  if (!text->is_object()) {
+    fail(ErrorCode::kBadType, "config.json: text_config is of kind {}, an object is wanted", text->kind_name());
+  }
+  TextConfig config{Fields::of_json(*text, "config.json", "text_config."), true, false};
+  config.outer_tied = outer.boolean("tie_word_embeddings").value_or(false);
+  outer.ignore(outer_keys);
+  close_config(outer, warnings);
+  return config;
+}
+
+std::vector<bool> read_moe_layers(Fields& config, int64_t layers) {
+  const int64_t step = config.integer("decoder_sparse_step", 1, kMaxLayers).value_or(1);
+  std::vector<bool> moe;
+  for (int64_t i = 0; i < layers; ++i) moe.push_back((i + 1) % step == 0);
+  if (const Json* dense = config.raw("mlp_only_layers")) {
+    if (!dense->is_array()) {
+      fail(ErrorCode::kBadType, "{}: {} is of kind {}, an array is wanted", config.file(),
+           config.name("mlp_only_layers"), dense->kind_name());
+    }
+    for (const Json& layer : dense->array()) {
+      if (!layer.is_integer() || layer.integer() < 0 || layer.integer() >= layers) {
+        config.fail_value("mlp_only_layers", layer.dump(), fmt::format("layers from 0 to {}", layers - 1));
+      }
+      moe[static_cast<size_t>(layer.integer())] = false;
+    }
+  }
+  return moe;
+}
+
 MoeFfn read_qwen_moe_config(Fields& config, bool renormalises) {
   MoeFfn moe;
   moe.experts = config.require_integer("num_experts", 1, kMaxExperts);

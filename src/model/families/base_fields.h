@@ -23,6 +23,19 @@ struct BaseFields {
   bool tied = false;
 };
 
+/// The fields of the text model: all of config.json, or its member text_config where the whole model sees images too.
+struct TextConfig {
+  Fields fields;
+  bool nested = false;
+  bool outer_tied = false;  // the outer object ties the head
+};
+/// `outer_keys`: what may stand beside text_config.
+TextConfig open_text_config(const Checkpoint& checkpoint, std::initializer_list<std::string_view> outer_keys,
+                            std::vector<std::string>& warnings);
+
+/// Which layers hold a mixture of experts: every decoder_sparse_step-th, but for those of mlp_only_layers.   [L]
+std::vector<bool> read_moe_layers(Fields& config, int64_t layers);
+
 /// Of a config.json, or of the part of it that describes the text model. `default_head_dim` 0 = hidden / heads. Judges
 /// the ids of special tokens and what no model of ours has (hidden_act other than silu, quantization_config, auto_map).
 BaseFields read_base_config(Fields& config, int64_t default_head_dim);

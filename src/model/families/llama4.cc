@@ -159,33 +159,20 @@ Llama4Fields read_gguf(const Checkpoint& checkpoint) {
   return fields;
 }
 
-/// config.json of the whole model keeps the text model's part in text_config; that of the text model alone is flat.
-Llama4Fields read_hf(const Checkpoint& checkpoint, std::vector<std::string>& warnings) {
-  const Json* text = checkpoint.config()->find("text_config");
-  if (text == nullptr) {
-    Fields config = Fields::of_json(*checkpoint.config(), "config.json");
-    Llama4Fields fields = read_config(config, false);
-    close_config(config, warnings);
-    return fields;
-  }
-  if (!text->is_object()) {
-    fail(ErrorCode::kBadType, "config.json: text_config is of kind {}, an object is wanted", text->kind_name());
-  }
-  Fields outer = Fields::of_json(*checkpoint.config(), "config.json");
-  const bool tied = outer.boolean("tie_word_embeddings").value_or(false);
-  outer.ignore({"text_config", "vision_config", "boi_token_index", "eoi_token_index", "image_token_index"});
-  close_config(outer, warnings);
-  Fields config = Fields::of_json(*text, "config.json", "text_config.");
-  Llama4Fields fields = read_config(config, tied);
-  close_config(config, warnings);
+Llama4Fields read_hf(const Checkpoint& checkpoint, bool& whole, std::vector<std::string>& warnings) {
+  TextConfig config = open_text_config(
+      checkpoint, {"vision_config", "boi_token_index", "eoi_token_index", "image_token_index"}, warnings);
+  whole = config.nested;
+  Llama4Fields fields = read_config(config.fields, config.outer_tied);
+  close_config(config.fields, warnings);
   return fields;
 }
 
 ModelDescription describe(const Checkpoint& checkpoint) {
   ModelDescription model;
   const bool gguf = checkpoint.metadata() != nullptr;
-  const bool whole = !gguf && checkpoint.config()->find("text_config") != nullptr;
-  const Llama4Fields fields = gguf ? read_gguf(checkpoint) : read_hf(checkpoint, model.warnings);
+  bool whole = false;  // with the vision tower
+  const Llama4Fields fields = gguf ? read_gguf(checkpoint) : read_hf(checkpoint, whole, model.warnings);
   const Family& family = llama4_family();
   model.spec = base_spec(fields.base, "llama", gguf ? kGguf : family.hf_architectures[whole ? 0 : 1]);
   for (size_t i = 0; i < fields.has_rope.size(); ++i) {

@@ -63,7 +63,8 @@ RopeSpec yarn_rope(int64_t dims, double theta, const YarnScaling& scaling) {
   return rope;
 }
 
-RopeSpec hf_rope(Fields& config, int64_t dims, int64_t context_tokens, double default_theta) {
+RopeSpec hf_rope(Fields& config, int64_t dims, int64_t context_tokens, double default_theta,
+                 std::initializer_list<std::string_view> beside) {
   const Json* parameters = config.raw("rope_parameters");
   const Json* scaling = config.raw("rope_scaling");
   const std::string key = parameters != nullptr ? "rope_parameters" : "rope_scaling";
@@ -71,9 +72,11 @@ RopeSpec hf_rope(Fields& config, int64_t dims, int64_t context_tokens, double de
   std::optional<double> theta = config.number("rope_theta", 0, kMaxTheta);
   if (scaling == nullptr) return plain_rope(dims, theta.value_or(default_theta));
   if (!scaling->is_object()) {
-    fail(ErrorCode::kBadType, "{}: {} is of kind {}, an object is wanted", config.file(), key, scaling->kind_name());
+    fail(ErrorCode::kBadType, "{}: {} is of kind {}, an object is wanted", config.file(), config.name(key),
+         scaling->kind_name());
   }
-  Fields fields = Fields::of_json(*scaling, config.file(), key + ".");
+  Fields fields = Fields::of_json(*scaling, config.file(), config.name(key) + ".");
+  fields.ignore(beside);
   if (const auto own = fields.number("rope_theta", 0, kMaxTheta)) theta = own;
   const double base = theta.value_or(default_theta);
   const std::optional<std::string> old_type = fields.string("type");

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <span>
+#include <string_view>
 
 #include "model/families/fields.h"
 #include "model/spec.h"
@@ -30,8 +32,10 @@ struct YarnScaling {
 };
 RopeSpec yarn_rope(int64_t dims, double theta, const YarnScaling& scaling);
 
-/// The rope of a config.json: rope_theta and rope_scaling (keys `type` or `rope_type`), or rope_parameters.
-RopeSpec hf_rope(Fields& config, int64_t dims, int64_t context_tokens, double default_theta);
+/// The rope of a config.json: rope_theta and rope_scaling (keys `type` or `rope_type`), or rope_parameters. `beside`:
+/// further keys that may stand there, which the caller judges.
+RopeSpec hf_rope(Fields& config, int64_t dims, int64_t context_tokens, double default_theta,
+                 std::initializer_list<std::string_view> beside = {});
 
 /// The rope of GGUF metadata; `divisors` [dims/2] is rope_freqs.weight, or empty.
 RopeSpec gguf_rope(Fields& metadata, int64_t dims, int64_t context_tokens, std::span<const float> divisors);

@@ -67,14 +67,21 @@ void TensorAccount::part(const std::string& canonical, const std::string& stored
                          Shape shape, const RowMap& rows, std::optional<int64_t> transposed_from) {
   const TensorEntry& entry = take(stored_name, stored_shape);
   check_matrix_dtype(entry, transposed_from.has_value());
-  plans_.push_back({canonical + ".weight", &entry, shape, rows, transposed_from, Fold::kNone});
+  plans_.push_back({canonical + ".weight", &entry, shape, rows, {}, transposed_from, Fold::kNone});
+}
+
+void TensorAccount::parts(const std::string& canonical, const std::string& stored_name, const Shape& stored_shape,
+                          Shape shape, std::vector<RowMap> parts) {
+  const TensorEntry& entry = take(stored_name, stored_shape);
+  check_matrix_dtype(entry, false);
+  plans_.push_back({canonical + ".weight", &entry, shape, {}, std::move(parts), {}, Fold::kNone});
 }
 
 void TensorAccount::values(const std::string& canonical, const std::string& stored_name, const Shape& stored_shape,
                            Shape shape, const RowMap& rows, Fold fold) {
   const TensorEntry& entry = take(stored_name, stored_shape);
   require_vector_dtype(checkpoint_, entry);
-  plans_.push_back({canonical, &entry, shape, rows, {}, fold});
+  plans_.push_back({canonical, &entry, shape, rows, {}, {}, fold});
 }
 
 void TensorAccount::vector(const TensorName& name, int64_t n, Fold fold) {

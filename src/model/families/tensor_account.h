@@ -33,6 +33,9 @@ class TensorAccount {
   /// parts together must be all of it: parts do not say so, their callers do.
   void part(const std::string& canonical, const std::string& stored_name, const Shape& stored_shape, Shape shape,
             const RowMap& rows, std::optional<int64_t> transposed_from = {});
+  /// The same with rows from several places, one behind the other.
+  void parts(const std::string& canonical, const std::string& stored_name, const Shape& stored_shape, Shape shape,
+             std::vector<RowMap> parts);
   /// A vector [n] in a plain floating-point type.
   void vector(const TensorName& name, int64_t n, Fold fold = Fold::kNone);
   /// The same under full names, of any stored shape with shape.elements() values.

@@ -11,26 +11,6 @@
 namespace duet {
 namespace {
 
-/// Which layers hold a mixture of experts: every decoder_sparse_step-th, but for those of mlp_only_layers.
-std::vector<bool> read_moe_layers(Fields& config, int64_t layers) {
-  const int64_t step = config.integer("decoder_sparse_step", 1, kMaxLayers).value_or(1);
-  std::vector<bool> moe;
-  for (int64_t i = 0; i < layers; ++i) moe.push_back((i + 1) % step == 0);
-  if (const Json* dense = config.raw("mlp_only_layers")) {
-    if (!dense->is_array()) {
-      fail(ErrorCode::kBadType, "{}: {} is of kind {}, an array is wanted", config.file(),
-           config.name("mlp_only_layers"), dense->kind_name());
-    }
-    for (const Json& layer : dense->array()) {
-      if (!layer.is_integer() || layer.integer() < 0 || layer.integer() >= layers) {
-        config.fail_value("mlp_only_layers", layer.dump(), fmt::format("layers from 0 to {}", layers - 1));
-      }
-      moe[static_cast<size_t>(layer.integer())] = false;
-    }
-  }
-  return moe;
-}
-
 ModelSpec read_config(const TransformerTraits& traits, const Checkpoint& checkpoint,
                       std::vector<std::string>& warnings) {
   Fields config = Fields::of_json(*checkpoint.config(), "config.json");
