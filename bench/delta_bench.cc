@@ -130,6 +130,7 @@ class Bench {
       pool_.parallel_for(kValueHeads, 1, [&](int64_t first, int64_t last, int worker) {
         uint64_t s[8] = {};
         for (int64_t at = delta_.matrix_at(first); at < delta_.matrix_at(first) + (last - first) * head; at += 64) {
+          __builtin_prefetch(state.data() + at + 4096);
           uint64_t line[8];
           std::memcpy(line, state.data() + at, sizeof line);
           for (int i = 0; i < 8; ++i) s[i] += line[i];

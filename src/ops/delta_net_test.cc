@@ -16,7 +16,7 @@
 namespace duet {
 namespace {
 
-constexpr int64_t kKeyHeads = 2, kValueHeads = 4, kKeyDim = 16, kValueDim = 20, kWidth = 4, kTokens = 60;
+constexpr int64_t kKeyHeads = 2, kValueHeads = 4, kKeyDim = 16, kValueDim = 20, kWidth = 4;
 constexpr int64_t kChannels = 2 * kKeyHeads * kKeyDim + kValueHeads * kValueDim;
 
 std::vector<float> random(int64_t count, uint32_t seed) {
