@@ -1,13 +1,14 @@
 // Speed of Gated DeltaNet in the shape of Qwen3-Next and Qwen3.5 (32 value heads, 16 key heads, dimension 128): a
 // decoded token, which reads S once, in GB/s beside a streaming read of the same bytes, and a prompt of 512 rows.
-//   delta_bench [THREADS [LEVEL]]
-// Layers take turns, so that S comes from memory. Medians of rounds; the read is measured in each of them.
+//   delta_bench [THREADS [LEVEL [processor]]]
+// With `processor` the clock is the time of all threads, for a machine that others use: take one thread. Layers take
+// turns, so that S comes from memory. Medians of rounds; the read is measured in each of them.
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <random>
 #include <string>
 #include <vector>
@@ -23,8 +24,6 @@ namespace {
 constexpr int64_t kLayers = 24, kKeyHeads = 16, kValueHeads = 32, kDim = 128, kWidth = 4, kPrompt = 512;
 constexpr int kRounds = 9, kTokens = 32;  // tokens: two chunks, so that folds are counted as often as they come
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   return values[values.size() / 2];
@@ -32,7 +31,8 @@ double median(std::vector<double> values) {
 
 class Bench {
  public:
-  Bench(int threads, const std::string& level) : pool_(threads), backend_(make_cpu_backend(pool_, level)) {
+  Bench(int threads, const std::string& level, clockid_t clock)
+      : pool_(threads), backend_(make_cpu_backend(pool_, level)), clock_(clock) {
     for (int64_t h = 0; h < kValueHeads; ++h) key_head_.push_back(static_cast<int32_t>(h * kKeyHeads / kValueHeads));
     delta_.key_heads = kKeyHeads;
     delta_.value_heads = kValueHeads;
@@ -80,6 +80,11 @@ class Bench {
   }
 
  private:
+  double now() const {
+    timespec t = {};
+    clock_gettime(clock_, &t);
+    return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+  }
   static float* floats(const Buffer& buffer) { return reinterpret_cast<float*>(buffer.data()); }
   Buffer random(int64_t count, float scale) {
     Buffer buffer = backend_->allocate(count * 4);
@@ -125,6 +130,7 @@ class Bench {
       pool_.parallel_for(kValueHeads, 1, [&](int64_t first, int64_t last, int worker) {
         uint64_t s[8] = {};
         for (int64_t at = delta_.matrix_at(first); at < delta_.matrix_at(first) + (last - first) * head; at += 64) {
+          __builtin_prefetch(state.data() + at + 4096);
           uint64_t line[8];
           std::memcpy(line, state.data() + at, sizeof line);
           for (int i = 0; i < 8; ++i) s[i] += line[i];
@@ -137,6 +143,7 @@ class Bench {
 
   ThreadPool pool_;
   std::unique_ptr<Backend> backend_;
+  clockid_t clock_;
   std::vector<int32_t> key_head_;
   DeltaView delta_;
   std::vector<Buffer> states_;
@@ -148,7 +155,10 @@ class Bench {
 
 int main(int argc, char** argv) {
   try {
-    duet::Bench(argc > 1 ? std::atoi(argv[1]) : 0, argc > 2 ? argv[2] : "").run();
+    const bool processor = argc > 3 && std::strcmp(argv[3], "processor") == 0;
+    duet::Bench bench(argc > 1 ? std::atoi(argv[1]) : 0, argc > 2 ? argv[2] : "",
+                      processor ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC);
+    bench.run();
   } catch (const duet::Error& error) {
     fmt::print(stderr, "delta_bench: {}\n", error.message());
     return error.exit_status();

@@ -219,11 +219,15 @@ TEST_P(DeltaLaw, RestartsAtEveryPositionSinceTheAnchor) {
     EXPECT_EQ(DeltaView::earliest_restart(length), (length - 1) / 16 * 16);
     for (int64_t p = DeltaView::earliest_restart(length); p <= length; ++p) {
       const DeltaStates states(dims, 1, kRubbish);
-      delta_step(*backend, dims, states, delta_rows(0, length));
-      // Another text behind p, then the same once more.
-      std::vector<DeltaRow> other = delta_rows(p, p + 1);
-      other[0].which = 4;
-      delta_step(*backend, dims, states, other);
+      std::vector<DeltaRow> first = delta_rows(0, length + (p % 2 == 0 ? 16 : 0));  // now and then with wrong drafts
+      for (auto i = static_cast<size_t>(length); i < first.size(); ++i) first[i].which = 7;
+      delta_step(*backend, dims, states, first, {{0, length}});
+      // Now and then another text behind p, then the text once more.
+      if (p % 3 != 0) {
+        std::vector<DeltaRow> other = delta_rows(p, p + 1);
+        other[0].which = 4;
+        delta_step(*backend, dims, states, other);
+      }
       EXPECT_TRUE(same_rows(delta_step(*backend, dims, states, delta_rows(p, 120)), plain, p)) << length << " " << p;
       EXPECT_TRUE(same_rows(delta_step(*backend, dims, states, delta_rows(0, 50)), plain)) << "from the start";
     }

@@ -20,24 +20,32 @@ static_assert(DeltaView::kMaxKeyDim <= kDeltaKeyDim);
 
 float* floats(std::byte* state, int64_t at) { return reinterpret_cast<float*>(state + at); }
 
-/// k and G of the rows at positions [begin, end) of a sequence into its state.
-void keep_rows(const DeltaView& delta, const float* qkv, const float* g, const RowPlaces& rows, const SequenceRows& own,
-               int64_t begin, int64_t end, std::byte* state) noexcept {
-  int64_t t = own.first_row;
-  for (int64_t p = own.begin; p < end; ++p) {
-    if (p > own.begin) t = next_row(rows, t);
-    if (p < begin) continue;
-    const float* const keys = qkv + t * delta.channels() + delta.keys_column();
-    for (int64_t h = 0; h < delta.key_heads; ++h) {
-      float* const to = floats(state, delta.keys_at(p / kChunk, h)) + p % kChunk;
-      for (int64_t d = 0; d < delta.key_dim; ++d) to[d * kChunk] = keys[h * delta.key_dim + d];
-    }
-    for (int64_t h = 0; h < delta.value_heads; ++h) {
-      float* const decays = floats(state, delta.decays_at(p / kChunk, h)) + p % kChunk;
-      *decays = (p % kChunk == 0 ? 0.0f : decays[-1]) + g[t * delta.value_heads + h];
+/// k and G of the rows at positions [begin, end) of a sequence into its state, of some heads.
+struct KeptRows {
+  const DeltaView& delta;
+  const RowPlaces& rows;
+  const float* qkv;
+  const float* g;
+
+  int64_t heads() const { return std::max(delta.key_heads, delta.value_heads); }
+  void keep(const SequenceRows& own, int64_t begin, int64_t end, std::byte* state, int64_t first_head,
+            int64_t last_head) const noexcept {
+    int64_t t = own.first_row;
+    for (int64_t p = own.begin; p < end; ++p) {
+      if (p > own.begin) t = next_row(rows, t);
+      if (p < begin) continue;
+      const float* const keys = qkv + t * delta.channels() + delta.keys_column();
+      for (int64_t h = first_head; h < std::min(last_head, delta.key_heads); ++h) {
+        float* const to = floats(state, delta.keys_at(p / kChunk, h)) + p % kChunk;
+        for (int64_t d = 0; d < delta.key_dim; ++d) to[d * kChunk] = keys[h * delta.key_dim + d];
+      }
+      for (int64_t h = first_head; h < std::min(last_head, delta.value_heads); ++h) {
+        float* const decays = floats(state, delta.decays_at(p / kChunk, h)) + p % kChunk;
+        *decays = (p % kChunk == 0 ? 0.0f : decays[-1]) + g[t * delta.value_heads + h];
+      }
     }
   }
-}
+};
 
 }  // namespace
 
@@ -131,15 +139,32 @@ void CpuBackend::delta_net(Tensor qkv, Tensor g, Tensor beta, const DeltaView& d
   };
   // The workers find the rows of the first two chunks in the state: the slots hold nothing else that is needed. Rows
   // behind them would overwrite what they replace, so the last of those are kept when all is done.
+  const KeptRows kept = {delta, rows, qkv.f32(), g.f32()};
+  bool longer = false;
   for (int64_t s = 0; s < sequences; ++s) {
     const SequenceRows own = rows_of(rows, s);
     if (own.empty()) continue;
     if (own.begin == 0) anchor_of(s) = 0;
-    const int64_t anchor = anchor_of(s);
-    DUET_CHECK(anchor <= own.begin && own.begin <= anchor + 2 * kChunk);
-    keep_rows(delta, qkv.f32(), g.f32(), rows, own, own.begin, std::min(own.end, anchor + 2 * kChunk),
-              delta.states[static_cast<size_t>(s)]);
+    DUET_CHECK(anchor_of(s) <= own.begin && own.begin <= anchor_of(s) + 2 * kChunk);
+    longer = longer || own.end > anchor_of(s) + 2 * kChunk;
   }
+  const auto keep = [&](bool behind) {
+    const auto some = [&](int64_t begin, int64_t end, int) {
+      for (int64_t item = begin; item < end; ++item) {
+        const int64_t s = item / kept.heads(), h = item % kept.heads();
+        const SequenceRows own = rows_of(rows, s);
+        if (own.empty()) continue;
+        const int64_t border = anchor_of(s) + 2 * kChunk;
+        const int64_t anchor =
+            DeltaView::earliest_restart(certain_end[static_cast<size_t>(s)]);  // if behind the border
+        kept.keep(own, behind ? std::max(border, anchor) : own.begin, behind ? own.end : std::min(own.end, border),
+                  delta.states[static_cast<size_t>(s)], h, h + 1);
+      }
+    };
+    pool_.parallel_for(sequences * kept.heads(), grain(sequences * kept.heads(), kSmall / 16 / delta.key_dim),
+                       std::ref(some));
+  };
+  keep(false);
 
   // A head's columns are independent: few heads are cut into parts.
   const int64_t heads = sequences * delta.value_heads;
@@ -182,15 +207,10 @@ void CpuBackend::delta_net(Tensor qkv, Tensor g, Tensor beta, const DeltaView& d
   };
   pool_.parallel_for(heads * parts, 1, std::ref(body));
 
+  if (longer) keep(true);
   for (int64_t s = 0; s < sequences; ++s) {
-    const SequenceRows own = rows_of(rows, s);
-    if (own.empty()) continue;
-    const int64_t kept = anchor_of(s) + 2 * kChunk;
+    if (rows_of(rows, s).empty()) continue;
     anchor_of(s) = std::max(anchor_of(s), DeltaView::earliest_restart(certain_end[static_cast<size_t>(s)]));
-    if (own.end > kept) {
-      keep_rows(delta, qkv.f32(), g.f32(), rows, own, std::max(kept, anchor_of(s)), own.end,
-                delta.states[static_cast<size_t>(s)]);
-    }
   }
 }
 
