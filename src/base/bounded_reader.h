@@ -5,8 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/file.h"
@@ -39,13 +41,26 @@ class BoundedReader {
   template <typename T>
   requires std::integral<T> || std::floating_point<T> T read() {
     T value;
-    read_bytes(std::as_writable_bytes(std::span(&value, 1)));
+    if (const uint64_t ahead = position_ - buffer_begin_; buffer_bytes_ >= sizeof(T) + ahead) {
+      std::memcpy(&value, buffer_.data() + ahead, sizeof(T));
+      position_ += sizeof(T);
+    } else {
+      read_bytes(std::as_writable_bytes(std::span(&value, 1)));
+    }
     return value;
   }
   /// Fills `out`. Throws truncated, io_error.
   void read_bytes(std::span<std::byte> out);
   /// `bytes` bytes as text, unchecked. Throws truncated before it allocates.
   std::string read_text(uint64_t bytes);
+  /// The same for a short text that lies in the buffer already, without a copy; std::nullopt when it does not. Valid
+  /// until the next read.
+  std::optional<std::string_view> take_buffered(uint64_t bytes) {
+    const uint64_t ahead = position_ - buffer_begin_;
+    if (ahead > buffer_bytes_ || bytes > buffer_bytes_ - ahead) return std::nullopt;
+    position_ += bytes;
+    return std::string_view(reinterpret_cast<const char*>(buffer_.data()) + ahead, static_cast<size_t>(bytes));
+  }
 
  private:
   const ByteSource* source_;

@@ -32,6 +32,7 @@ constexpr uint64_t kMinTensorBytes = 8 + 4 + 4 + 8;
 constexpr uint64_t kSpareMemoryBytes = uint64_t{40} << 20;
 constexpr uint64_t kPairMemoryBytes = 256;
 constexpr uint64_t kTensorMemoryBytes = 640;
+constexpr uint64_t kStringMemoryBytes = 32;  // as an object of its own, which users make of it
 
 class Parser {
  public:
@@ -99,22 +100,29 @@ class Parser {
     return key;
   }
 
-  /// `index`: which element of an array it is, for messages.
-  std::string read_string(uint64_t max_bytes, std::optional<uint64_t> index = {}) {
-    const auto detail = [&] { return index ? fmt::format("[{}]", *index) : std::string(); };
+  std::string read_string(uint64_t max_bytes) {
     const auto bytes = reader_.read<uint64_t>();
-    if (bytes > max_bytes) {
-      fail(ErrorCode::kBadString, "{}: {}{}: a string of {} bytes, at most {} are allowed", name(), reader_.item(),
-           detail(), bytes, max_bytes);
-    }
+    if (bytes > max_bytes) fail_length(bytes, max_bytes, "");
     std::string text = reader_.read_text(bytes);
-    if (text.find('\0') != std::string::npos || !is_valid_utf8(text)) {
-      fail(ErrorCode::kBadString, "{}: {}{}: '{}' is not UTF-8 text without NUL", name(), reader_.item(), detail(),
-           printable(text));
-    }
-    // Beyond the string object itself, which its owner counts; short strings lie inside it.
-    if (text.size() > 15) take_memory(text.size() + 17);
+    judge_text(text);
+    take_string_memory(bytes);
     return text;
+  }
+
+  [[noreturn]] void fail_length(uint64_t bytes, uint64_t max_bytes, std::string_view index) const {
+    fail(ErrorCode::kBadString, "{}: {}{}: a string of {} bytes, at most {} are allowed", name(), reader_.item(), index,
+         bytes, max_bytes);
+  }
+
+  void judge_text(std::string_view text, std::optional<uint64_t> index = {}) const {
+    if (text.find('\0') == std::string_view::npos && is_valid_utf8(text)) return;
+    fail(ErrorCode::kBadString, "{}: {}{}: '{}' is not UTF-8 text without NUL", name(), reader_.item(),
+         index ? fmt::format("[{}]", *index) : std::string(), printable(text));
+  }
+
+  /// Beyond the string object itself, which its owner counts; short strings lie inside it.
+  void take_string_memory(uint64_t bytes) {
+    if (bytes > 15) take_memory(bytes + 17);
   }
 
   bool read_bool() {
@@ -141,13 +149,60 @@ class Parser {
   template <typename T>
   GgufValue read_array() {
     const auto count = reader_.read<uint64_t>();
-    std::vector<T> values;
     if constexpr (std::is_same_v<T, std::string>) {
-      reader_.require_count(count, sizeof(uint64_t), "array length");
-      take_memory(count * sizeof(std::string));
-      values.reserve(static_cast<size_t>(count));
-      for (uint64_t i = 0; i < count; ++i) values.push_back(read_string(kMaxStringBytes, i));
-    } else if constexpr (std::is_same_v<T, bool>) {
+      return {GgufValue::Array(read_texts(count))};
+    } else {
+      return {GgufValue::Array(read_values<T>(count))};
+    }
+  }
+
+  /// All strings are judged together at the end, which costs a fraction of judging each, and each by itself only where
+  /// something is wrong.
+  TextList read_texts(uint64_t count) {
+    reader_.require_count(count, sizeof(uint64_t), "array length");
+    take_memory(count * kStringMemoryBytes);
+    TextList texts;
+    texts.reserve(static_cast<size_t>(count), static_cast<size_t>(std::min(reader_.left(), count * 16)));
+    try {
+      for (uint64_t i = 0; i < count; ++i) read_text_of(texts, i);
+    } catch (const Error&) {
+      judge_texts(texts);  // a fault that stands before this one is said first
+      throw;
+    }
+    judge_texts(texts);
+    return texts;
+  }
+
+  void read_text_of(TextList& texts, uint64_t index) {
+    const auto bytes = reader_.read<uint64_t>();
+    if (bytes > kMaxStringBytes) fail_length(bytes, kMaxStringBytes, fmt::format("[{}]", index));
+    if (texts.bytes().size() + bytes > TextList::kMaxBytes) {
+      fail(ErrorCode::kTooLarge, "{}: {}: the strings have more than {} bytes", name(), reader_.item(),
+           TextList::kMaxBytes);
+    }
+    if (const auto text = reader_.take_buffered(bytes)) {
+      texts.append(*text);
+    } else {
+      texts.append(reader_.read_text(bytes));
+    }
+    take_string_memory(bytes);
+  }
+
+  void judge_texts(const TextList& texts) const {
+    const std::string_view all = texts.bytes();
+    bool good = all.find('\0') == std::string_view::npos && is_valid_utf8(all);
+    // Together valid and no border inside a character: each is valid.
+    for (size_t i = 0; good && i < texts.size(); ++i) {
+      const size_t end = texts.end_of(i);
+      good = end == all.size() || (static_cast<unsigned char>(all[end]) & 0xc0) != 0x80;
+    }
+    for (size_t i = 0; !good && i < texts.size(); ++i) judge_text(texts[i], i);
+  }
+
+  template <typename T>
+  std::vector<T> read_values(uint64_t count) {
+    std::vector<T> values;
+    if constexpr (std::is_same_v<T, bool>) {
       reader_.require_count(count, 1, "array length");
       take_memory(count / 8);
       values.reserve(static_cast<size_t>(count));
@@ -158,7 +213,7 @@ class Parser {
       values.resize(static_cast<size_t>(count));
       reader_.read_bytes(std::as_writable_bytes(std::span(values)));
     }
-    return {GgufValue::Array(std::move(values))};
+    return values;
   }
 
   /// The ids of types in the file are the indices of GgufValue's alternatives up to 8; 9 is an array.

@@ -10,19 +10,19 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/text_list.h"
 #include "tensor/dtype.h"
 #include "tensor/shape.h"
 
 namespace duet {
 
-/// One metadata value. Arrays keep their element type, so that 250k tokens cost 250k strings and nothing more.
+/// One metadata value. Arrays keep their element type, so that 250k tokens cost their bytes and little more.
 struct GgufValue {
   using Scalar = std::variant<uint8_t, int8_t, uint16_t, int16_t, uint32_t, int32_t, float, bool, std::string, uint64_t,
                               int64_t, double>;
-  using Array =
-      std::variant<std::vector<uint8_t>, std::vector<int8_t>, std::vector<uint16_t>, std::vector<int16_t>,
-                   std::vector<uint32_t>, std::vector<int32_t>, std::vector<float>, std::vector<bool>,
-                   std::vector<std::string>, std::vector<uint64_t>, std::vector<int64_t>, std::vector<double>>;
+  using Array = std::variant<std::vector<uint8_t>, std::vector<int8_t>, std::vector<uint16_t>, std::vector<int16_t>,
+                             std::vector<uint32_t>, std::vector<int32_t>, std::vector<float>, std::vector<bool>,
+                             TextList, std::vector<uint64_t>, std::vector<int64_t>, std::vector<double>>;
   std::variant<Scalar, Array> value;
 
   bool is_array() const { return value.index() == 1; }
@@ -47,7 +47,7 @@ class GgufMetadata {
   std::optional<bool> boolean(std::string_view key) const;
   std::optional<std::string> string(std::string_view key) const;
   /// nullptr when absent.
-  const std::vector<std::string>* strings(std::string_view key) const;
+  const TextList* strings(std::string_view key) const;
   /// Array of any integer type, widened.
   std::optional<std::vector<int64_t>> integers(std::string_view key) const;
   /// Array of f32 or f64.
@@ -55,7 +55,7 @@ class GgufMetadata {
   int64_t require_integer(std::string_view key) const;
   double require_number(std::string_view key) const;
   std::string require_string(std::string_view key) const;
-  const std::vector<std::string>& require_strings(std::string_view key) const;
+  const TextList& require_strings(std::string_view key) const;
 
  private:
   std::string file_name_;

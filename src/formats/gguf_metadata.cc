@@ -101,11 +101,11 @@ std::optional<std::string> GgufMetadata::string(std::string_view key) const {
   return scalar<std::string>(*this, key, "string");
 }
 
-const std::vector<std::string>* GgufMetadata::strings(std::string_view key) const {
+const TextList* GgufMetadata::strings(std::string_view key) const {
   const GgufValue* found = find(key);
   if (found == nullptr) return nullptr;
   if (found->is_array()) {
-    if (const auto* values = std::get_if<std::vector<std::string>>(&std::get<1>(found->value))) return values;
+    if (const auto* values = std::get_if<TextList>(&std::get<1>(found->value))) return values;
   }
   fail_kind(*this, key, *found, "array of string");
 }
@@ -161,7 +161,7 @@ std::string GgufMetadata::require_string(std::string_view key) const {
   return *std::move(value);
 }
 
-const std::vector<std::string>& GgufMetadata::require_strings(std::string_view key) const {
+const TextList& GgufMetadata::require_strings(std::string_view key) const {
   const auto* values = strings(key);
   if (values == nullptr) fail_missing(*this, key);
   return *values;

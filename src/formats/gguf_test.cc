@@ -73,7 +73,7 @@ TEST(Gguf, ReadsEveryTypeOfMetadata) {
   EXPECT_EQ(array<int32_t>(file, "i32s"), (std::vector<int32_t>{-7, 8}));
   EXPECT_EQ(array<float>(file, "f32s"), (std::vector<float>{0.5F, -1.0F}));
   EXPECT_EQ(array<bool>(file, "bools"), (std::vector<bool>{true, false, true}));
-  EXPECT_EQ(array<std::string>(file, "texts"), (std::vector<std::string>{"a", "", "bc"}));
+  EXPECT_EQ(*file.metadata.strings("texts"), (TextList{"a", "", "bc"}));
   EXPECT_EQ(array<uint64_t>(file, "u64s"), (std::vector<uint64_t>{9}));
   EXPECT_EQ(array<int64_t>(file, "i64s"), (std::vector<int64_t>{-9}));
   EXPECT_EQ(array<double>(file, "f64s"), (std::vector<double>{1e300}));
@@ -172,6 +172,16 @@ TEST(Gguf, StaysWithinTheCaps) {
   EXPECT_ERROR(parse(GgufBytes().tensor(long_name + "n", {1}, 0, "1234").build()), ErrorCode::kBadString, "64");
   EXPECT_ERROR(parse(GgufBytes().array("k", 8, 1, gguf_string("a\xff")).build()), ErrorCode::kBadString, "'k'[0]");
   EXPECT_ERROR(parse(GgufBytes().string("k", std::string_view("a\0b", 3)).build()), ErrorCode::kBadString, "\\x00");
+  // Strings of an array are judged together: a character that two of them make up is no character.
+  EXPECT_ERROR(parse(GgufBytes().array("k", 8, 2, gguf_string("a\xc3") + gguf_string("\xa9")).build()),
+               ErrorCode::kBadString, "'k'[0]");
+  EXPECT_ERROR(parse(GgufBytes().array("k", 8, 2, gguf_string("a") + gguf_string(std::string_view("\0", 1))).build()),
+               ErrorCode::kBadString, "'k'[1]");
+  // And a fault that stands before another is said first.
+  EXPECT_ERROR(parse(GgufBytes().array("k", 8, 2, gguf_string("\xff") + gguf_string(long_text + "x")).build()),
+               ErrorCode::kBadString, "'k'[0]");
+  EXPECT_ERROR(parse(GgufBytes().array("k", 8, 2, gguf_string("a") + gguf_string(long_text + "x")).build()),
+               ErrorCode::kBadString, "'k'[1]: a string of 1048577 bytes");
 }
 
 TEST(Gguf, MemoryIsJustifiedByTheFile) {

@@ -22,16 +22,15 @@ int32_t BpeModel::product_of(std::string_view left, std::string_view right) {
 
 // Each look-up goes three times to memory that is in no cache. In blocks they go at the same time.
 MergeFault BpeModel::add_merges(std::span<const std::pair<std::string_view, std::string_view>> merges, size_t& done) {
-  constexpr size_t kBlock = 32;
   struct Parts {
     uint64_t hash[2];
     int32_t id[2];
     int32_t product;
   };
-  std::array<Parts, kBlock> parts;
+  std::array<Parts, kMergeBlock> parts;
   const auto ordinary = [&](int32_t id) { return id >= 0 && vocabulary_.ordinary(id) ? id : -1; };
   for (done = 0; done < merges.size();) {
-    const size_t count = std::min(kBlock, merges.size() - done);
+    const size_t count = std::min(kMergeBlock, merges.size() - done);
     const auto block = merges.subspan(done, count);
     for (size_t i = 0; i < count; ++i) {
       parts[i].hash[0] = Vocabulary::hash_of(block[i].first);
@@ -86,10 +85,11 @@ size_t character_length(unsigned char lead) { return lead < 0x80 ? 1 : lead < 0x
 
 /// What a token is to its neighbours in valid UTF-8.
 struct ByteBpe::Shape {
-  uint8_t first = 0, second = 0;   // bytes, 0: there is none
-  uint32_t tail = 0;               // the bytes of its last character, as far as it has them
-  bool part_of_character = false;  // begins inside a character, or breaks off inside the one that it begins with
-  bool ends_character = false;     // where it ends a character ends, as far as can be told
+  uint32_t tail = 0;                      // the bytes of its last character, as far as it has them
+  uint32_t first_use = Merges::kNoMerge;  // the lowest rank of a merge that it takes part in
+  uint8_t first = 0, second = 0;          // bytes, 0: there is none
+  bool part_of_character = false;         // begins inside a character, or breaks off inside the one that it begins with
+  bool ends_character = false;            // where it ends a character ends, as far as can be told
 };
 
 size_t ByteBpe::crossing_slot(uint32_t tail, uint32_t head) {
@@ -100,25 +100,25 @@ size_t ByteBpe::crossing_slot(uint32_t tail, uint32_t head) {
 // A character is taken whole where that provably gives what its bytes would give: (1) alone, its bytes merge into its
 // token; (2) no merge leads from a part of it to what stands beside it; (3) every merge that the token itself takes
 // part in comes later than those that make it. Then its inner merges disturb nothing and are disturbed by nothing.
-void ByteBpe::finish() {
+TokenBytes ByteBpe::finish() {
   const auto count = static_cast<size_t>(vocabulary_.size());
-  std::vector<Shape> shape(count);
-  struct Whole {
-    int32_t id;
-    std::string bytes;
-  };
-  std::vector<Whole> whole;
+  std::vector<Shape, TableAllocator<Shape>> shape(count);
+  std::vector<int32_t> whole;  // the tokens that are one character of several bytes
+  TokenBytes all;
+  all.bytes.reserve(vocabulary_.bytes());
+  all.begin.reserve(count + 1);
   if (options_.ignore_merges) {
     size_t slots = 64;
     while (slots < count * 2) slots *= 2;
     tokens_.assign(slots, TokenSlot{});
   }
-  std::string bytes;
   for (size_t i = 0; i < count; ++i) {
     const auto id = static_cast<int32_t>(i);
-    bytes.clear();
+    all.begin.push_back(static_cast<uint32_t>(all.bytes.size()));
     if (!vocabulary_.has(id) || !vocabulary_.ordinary(id)) continue;
-    if (!append_unspelled(vocabulary_.spelling(id), bytes) || bytes.empty()) continue;
+    append_unspelled(vocabulary_.spelling(id), all.bytes);
+    const std::string_view bytes = std::string_view(all.bytes).substr(all.begin.back());
+    if (bytes.empty()) continue;
     const auto byte = [&](size_t k) { return static_cast<unsigned char>(bytes[k]); };
     Shape& s = shape[i];
     s.first = byte(0);
@@ -131,31 +131,53 @@ void ByteBpe::finish() {
     const bool complete = !is_continuation(byte(lead)) && bytes.size() - lead >= character_length(byte(lead));
     s.ends_character = complete || is_continuation(byte(lead));
     s.part_of_character = is_continuation(byte(0)) || bytes.size() < character_length(byte(0));
-    const Utf8Step step = decode_utf8(bytes);
-    if (step.valid && step.length > 1 && static_cast<size_t>(step.length) == bytes.size()) whole.push_back({id, bytes});
-    if (options_.ignore_merges) add_token(id, bytes);
+    if (byte(0) >= 0x80 && bytes.size() == character_length(byte(0)) && decode_utf8(bytes).valid) whole.push_back(id);
   }
-  std::vector<uint32_t> first_use(count, Merges::kNoMerge);
+  all.begin.push_back(static_cast<uint32_t>(all.bytes.size()));
+  if (options_.ignore_merges) index_tokens(all);
   merges_.for_each([&](int32_t left, int32_t right, const Merges::Merge& merge) {
-    const Shape &l = shape[static_cast<size_t>(left)], &r = shape[static_cast<size_t>(right)];
-    uint32_t& of_left = first_use[static_cast<size_t>(left)];
-    uint32_t& of_right = first_use[static_cast<size_t>(right)];
-    of_left = std::min(of_left, merge.rank);
-    of_right = std::min(of_right, merge.rank);
+    Shape &l = shape[static_cast<size_t>(left)], &r = shape[static_cast<size_t>(right)];
+    l.first_use = std::min(l.first_use, merge.rank);
+    r.first_use = std::min(r.first_use, merge.rank);
     if (!is_continuation(r.first) && l.ends_character && (is_continuation(l.first) || r.part_of_character)) {
       crossing_[(l.tail & 0xff) << 8 | r.first] = true;
       crossing_exactly_[crossing_slot(l.tail, static_cast<uint32_t>(r.first) << 8 | r.second)] = true;
     }
   });
-  for (const Whole& character : whole) add_character(character.id, character.bytes, first_use);
+  for (const int32_t id : whole) {
+    const auto i = static_cast<size_t>(id);
+    add_character(id, std::string_view(all.bytes).substr(all.begin[i], all.begin[i + 1] - all.begin[i]),
+                  shape[i].first_use);
+  }
+  return all;
 }
 
-void ByteBpe::add_token(int32_t id, std::string_view bytes) {
-  const uint64_t hash = Vocabulary::hash_of(bytes);
-  size_t at = static_cast<size_t>(hash >> 32) & (tokens_.size() - 1);
-  while (tokens_[at].id >= 0) at = (at + 1) & (tokens_.size() - 1);
-  tokens_[at] = {static_cast<uint32_t>(hash), id};
-  longest_token_ = std::max(longest_token_, bytes.size());
+/// Fills tokens_, in blocks whose ways to memory are taken at the same time.
+void ByteBpe::index_tokens(const TokenBytes& all) {
+  struct Pending {
+    uint64_t hash;
+    int32_t id;
+  };
+  std::array<Pending, Vocabulary::kAhead> pending;
+  size_t count = 0;
+  const auto flush = [&] {
+    for (const Pending& token : std::span(pending).first(count)) {
+      size_t at = static_cast<size_t>(token.hash >> 32) & (tokens_.size() - 1);
+      while (tokens_[at].id >= 0) at = (at + 1) & (tokens_.size() - 1);
+      tokens_[at] = {static_cast<uint32_t>(token.hash), token.id};
+    }
+    count = 0;
+  };
+  for (size_t i = 0; i + 1 < all.begin.size(); ++i) {
+    const std::string_view bytes = std::string_view(all.bytes).substr(all.begin[i], all.begin[i + 1] - all.begin[i]);
+    if (bytes.empty()) continue;
+    longest_token_ = std::max(longest_token_, bytes.size());
+    const uint64_t hash = Vocabulary::hash_of(bytes);
+    __builtin_prefetch(&tokens_[static_cast<size_t>(hash >> 32) & (tokens_.size() - 1)]);
+    pending[count++] = {hash, static_cast<int32_t>(i)};
+    if (count == pending.size()) flush();
+  }
+  flush();
 }
 
 /// The token that stands for these bytes, -1 when there is none. Only with ignore_merges.
@@ -187,7 +209,7 @@ bool ByteBpe::crosses(std::string_view piece, size_t at) const {
   return false;
 }
 
-void ByteBpe::add_character(int32_t id, std::string_view bytes, const std::vector<uint32_t>& first_use) {
+void ByteBpe::add_character(int32_t id, std::string_view bytes, uint32_t first_use) {
   std::array<int32_t, 4> symbols;
   for (size_t i = 0; i < bytes.size(); ++i) {
     symbols[i] = byte_token_[static_cast<unsigned char>(bytes[i])];
@@ -208,7 +230,7 @@ void ByteBpe::add_character(int32_t id, std::string_view bytes, const std::vecto
               symbols.begin() + static_cast<std::ptrdiff_t>(count),
               symbols.begin() + static_cast<std::ptrdiff_t>(at) + 1);
   }
-  if (symbols[0] != id || first_use[static_cast<size_t>(id)] <= made) return;
+  if (symbols[0] != id || first_use <= made) return;
   characters_.put(decode_utf8(bytes).code, id);
 }
 

@@ -18,6 +18,12 @@ namespace duet {
 /// What a merge lacks.
 enum class MergeFault { kNone, kLeft, kRight, kProduct };
 
+/// What tokens stand for, one behind the other: token i is bytes[begin[i], begin[i + 1]). All empty: nothing is known.
+struct TokenBytes {
+  std::string bytes;
+  std::vector<uint32_t> begin;
+};
+
 /// A byte-pair encoding: from pieces of text to ids. Immutable once finished; thread-safe.
 class BpeModel {
  public:
@@ -25,12 +31,14 @@ class BpeModel {
   void reserve(size_t merges) { merges_.reserve(merges); }
   /// Adds the merge of next rank, by the spellings of its parts. A merge that stands twice has its last rank.
   MergeFault add_merge(std::string_view left, std::string_view right);
+  static constexpr size_t kMergeBlock = 32;  // add_merges() works on so many at a time
   /// Many of them, quicker. Stops at the first that lacks something; `done` is its index then.
   MergeFault add_merges(std::span<const std::pair<std::string_view, std::string_view>> merges, size_t& done);
   /// A merge by ids, with the rank given.
   void add_merge(int32_t left, int32_t right, Merges::Merge merge) { merges_.add(left, right, merge); }
-  /// After the last merge, before the first piece.
-  virtual void finish() = 0;
+  /// After the last merge, before the first piece. Returns the bytes of all tokens if it had to find them: those of
+  /// tokens that are not ordinary, or have no bytes, are empty.
+  virtual TokenBytes finish() = 0;
 
   /// Appends the ids of one piece of valid UTF-8. The pair of lowest rank is merged first, the leftmost of equal ones.
   /// `symbols` is scratch.
@@ -68,7 +76,7 @@ class ByteBpe final : public BpeModel {
   /// The single bytes must be in the vocabulary by now.
   ByteBpe(const Vocabulary& vocabulary, const Options& options);
   /// Finds the characters whose bytes always come together first.
-  void finish() override;
+  TokenBytes finish() override;
   void encode(std::string_view piece, std::vector<int32_t>& symbols, std::vector<TokenId>& out) const override;
 
  private:
@@ -80,9 +88,9 @@ class ByteBpe final : public BpeModel {
   static constexpr int kCrossingBits = 18;
   static size_t crossing_slot(uint32_t tail, uint32_t head);
   bool crosses(std::string_view piece, size_t at) const;
-  void add_token(int32_t id, std::string_view bytes);
+  void index_tokens(const TokenBytes& all);
   int32_t token_of(std::string_view bytes) const;
-  void add_character(int32_t id, std::string_view bytes, const std::vector<uint32_t>& first_use);
+  void add_character(int32_t id, std::string_view bytes, uint32_t first_use);
   size_t start(std::string_view piece, int32_t* symbols) const;
   void start_with_gaps(std::string_view piece, std::vector<int32_t>& symbols) const;
 
@@ -113,7 +121,7 @@ class CharacterBpe final : public BpeModel {
   /// Instead of merges: two neighbours that make up one of these tokens merge, those of the highest score first.
   void add_scored(const std::vector<std::pair<int32_t, float>>& tokens);
   /// Finds out between which characters no merge leads.
-  void finish() override;
+  TokenBytes finish() override;
   void encode(std::string_view piece, std::vector<int32_t>& symbols, std::vector<TokenId>& out) const override;
   size_t part_end(std::string_view piece, size_t begin) const override;
 

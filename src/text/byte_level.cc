@@ -7,29 +7,36 @@
 namespace duet {
 namespace {
 
-struct Table {
-  std::array<std::string, 256> spelling;
-  std::array<int16_t, 512> byte;
-  Table() {
-    byte.fill(-1);
-    char32_t next = 0x100;
-    for (char32_t b = 0; b < 256; ++b) {
-      const bool itself = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
-      const char32_t code = itself ? b : next++;
-      append_utf8(spelling[b], code);
-      byte[code] = static_cast<int16_t>(b);
+constexpr bool stands_for_itself(unsigned byte) {
+  return (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+}
+
+/// The byte that a character below U+0200 stands for, -1: none.
+constexpr std::array<int16_t, 512> kByteOf = [] {
+  std::array<int16_t, 512> table{};
+  for (int16_t& byte : table) byte = -1;
+  unsigned next = 0x100;
+  for (unsigned b = 0; b < 256; ++b) table[stands_for_itself(b) ? b : next++] = static_cast<int16_t>(b);
+  return table;
+}();
+
+struct Spellings {
+  std::array<std::string, 256> of;
+  Spellings() {
+    for (char32_t code = 0; code < kByteOf.size(); ++code) {
+      if (kByteOf[code] >= 0) append_utf8(of[static_cast<size_t>(kByteOf[code])], code);
     }
   }
 };
 
-const Table& table() {
-  static const Table kTable;
-  return kTable;
+const std::array<std::string, 256>& spellings() {
+  static const Spellings kSpellings;
+  return kSpellings.of;
 }
 
 }  // namespace
 
-std::string_view spell_byte(unsigned char byte) { return table().spelling[byte]; }
+std::string_view spell_byte(unsigned char byte) { return spellings()[byte]; }
 
 std::string spell_bytes(std::string_view bytes) {
   std::string out;
@@ -39,9 +46,9 @@ std::string spell_bytes(std::string_view bytes) {
 }
 
 bool spells(std::string_view spelling, std::string_view bytes) {
-  const Table& all = table();
+  const std::array<std::string, 256>& all = spellings();
   for (const char c : bytes) {
-    const std::string& one = all.spelling[static_cast<unsigned char>(c)];
+    const std::string& one = all[static_cast<unsigned char>(c)];
     if (!spelling.starts_with(one)) return false;
     spelling.remove_prefix(one.size());
   }
@@ -49,26 +56,28 @@ bool spells(std::string_view spelling, std::string_view bytes) {
 }
 
 bool append_unspelled(std::string_view spelling, std::string& out) {
-  const Table& bytes = table();
+  const auto& byte = kByteOf;
   const size_t before = out.size();
-  for (size_t i = 0; i < spelling.size();) {
-    const auto first = static_cast<unsigned char>(spelling[i]);
-    char32_t code = first;
-    size_t length = 1;
-    if (first >= 0xc2 && first < 0xe0 && i + 1 < spelling.size()) {  // all that are no ASCII have two bytes
-      code = (first & 0x1fU) << 6 | (static_cast<unsigned char>(spelling[i + 1]) & 0x3fU);
-      length = 2;
-    } else if (first >= 0x80) {
-      code = 0x1ff;
+  out.resize(before + spelling.size());  // at most so many; a place to write to is quicker than push_back()
+  char* to = out.data() + before;
+  const char* at = spelling.data();
+  const char* const end = at + spelling.size();
+  int worst = 0;  // negative as soon as a character stands for no byte
+  while (at < end) {
+    const auto first = static_cast<unsigned char>(*at++);
+    unsigned code = first;
+    if (first >= 0x80) {  // all that are no ASCII have two bytes
+      if (first < 0xc2 || first >= 0xc8 || at == end) {
+        worst = -1;
+        break;
+      }
+      code = (first & 0x1fU) << 6 | (static_cast<unsigned char>(*at++) & 0x3fU);
     }
-    if (code >= bytes.byte.size() || bytes.byte[code] < 0) {
-      out.resize(before);
-      return false;
-    }
-    out += static_cast<char>(bytes.byte[code]);
-    i += length;
+    worst |= byte[code];
+    *to++ = static_cast<char>(byte[code]);
   }
-  return true;
+  out.resize(worst < 0 ? before : static_cast<size_t>(to - out.data()));
+  return worst >= 0;
 }
 
 std::optional<std::string> unspell_bytes(std::string_view spelling) {

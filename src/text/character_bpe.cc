@@ -85,7 +85,7 @@ char32_t CharacterBpe::edge(int32_t symbol, bool last) const {
   return decode_utf8(last ? text.substr(last_character(text)) : text).code;
 }
 
-void CharacterBpe::finish() {
+TokenBytes CharacterBpe::finish() {
   for (int32_t id = 0; id < vocabulary_.size(); ++id) {
     if (!vocabulary_.has(id) || !vocabulary_.ordinary(id)) continue;
     const std::string_view spelling = vocabulary_.spelling(id);
@@ -103,6 +103,7 @@ void CharacterBpe::finish() {
   });
   std::sort(joins_.begin(), joins_.end());
   joins_.erase(std::unique(joins_.begin(), joins_.end()), joins_.end());
+  return {};
 }
 
 size_t CharacterBpe::part_end(std::string_view piece, size_t begin) const {

@@ -1,7 +1,9 @@
 #include "text/gguf_tokenizer.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <span>
 
 #include "base/error.h"
 #include "text/pipeline_tokenizer.h"
@@ -83,7 +85,7 @@ class GgufLoader {
       fail(ErrorCode::kUnsupportedFeature, "{}: tokenizer.ggml.pre is '{}'; known for the model 'llama': default",
            file_, printable(*pre));
     }
-    const std::vector<std::string>& texts = metadata_.require_strings("tokenizer.ggml.tokens");
+    const TextList& texts = metadata_.require_strings("tokenizer.ggml.tokens");
     check_size(texts);
     const std::vector<PieceType> types = read_types(texts.size());
     const std::optional<std::vector<double>> scores = metadata_.numbers("tokenizer.ggml.scores");
@@ -99,7 +101,7 @@ class GgufLoader {
       if (!std::isfinite((*scores)[i])) {
         fail(ErrorCode::kBadTokenizer, "{}: tokenizer.ggml.scores of token {} is {}", file_, i, (*scores)[i]);
       }
-      pieces[i] = {texts[i], static_cast<float>((*scores)[i]), types[i]};
+      pieces[i] = {std::string(texts[i]), static_cast<float>((*scores)[i]), types[i]};
     }
     HfTokens tokens(parts_, file_);
     add_pieces(pieces, file_, parts_, tokens);
@@ -110,58 +112,76 @@ class GgufLoader {
     return make_pipeline_tokenizer(std::move(parts_));
   }
 
-  void check_size(const std::vector<std::string>& tokens) const {
+  void check_size(const TextList& tokens) const {
     if (tokens.empty()) fail(ErrorCode::kBadTokenizer, "{}: tokenizer.ggml.tokens is empty", file_);
     if (static_cast<int64_t>(tokens.size()) > Vocabulary::kMaxIds) {
       fail(ErrorCode::kTooLarge, "{}: tokenizer.ggml.tokens has {} tokens, at most {} are possible", file_,
            tokens.size(), Vocabulary::kMaxIds);
     }
-    size_t bytes = 0;
-    for (const std::string& token : tokens) bytes += token.size();
+    const size_t bytes = tokens.bytes().size();
     if (bytes > kMaxBytes)
       fail(ErrorCode::kTooLarge, "{}: tokenizer.ggml.tokens has {} bytes, the cap is {}", file_, bytes, kMaxBytes);
   }
 
   /// tokenizer.ggml.token_type; all normal where it is absent.
   std::vector<PieceType> read_types(size_t count) const {
-    const std::optional<std::vector<int64_t>> types = metadata_.integers("tokenizer.ggml.token_type");
-    if (types && types->size() != count) {
-      fail(ErrorCode::kBadTokenizer, "{}: tokenizer.ggml.token_type has {} entries for {} tokens", file_, types->size(),
+    constexpr std::string_view kKey = "tokenizer.ggml.token_type";
+    const GgufValue* found = metadata_.find(kKey);
+    if (found == nullptr) return std::vector<PieceType>(count, PieceType::kNormal);
+    // As all files have it; widening 250k numbers is on the way to the first token.
+    if (const auto* array = std::get_if<GgufValue::Array>(&found->value)) {
+      if (const auto* types = std::get_if<std::vector<int32_t>>(array)) return check_types(*types, count);
+    }
+    return check_types(*metadata_.integers(kKey), count);
+  }
+
+  template <typename T>
+  std::vector<PieceType> check_types(const std::vector<T>& types, size_t count) const {
+    if (types.size() != count) {
+      fail(ErrorCode::kBadTokenizer, "{}: tokenizer.ggml.token_type has {} entries for {} tokens", file_, types.size(),
            count);
     }
-    std::vector<PieceType> out(count, PieceType::kNormal);
-    for (size_t i = 0; types && i < count; ++i) {
-      if ((*types)[i] < 1 || (*types)[i] > 6) {
-        fail(ErrorCode::kBadTokenizer, "{}: tokenizer.ggml.token_type of token {} is {}, legal are 1 to 6", file_, i,
-             (*types)[i]);
+    std::vector<PieceType> out;
+    out.reserve(count);
+    for (const T type : types) {
+      if (type < 1 || type > 6) {
+        fail(ErrorCode::kBadTokenizer, "{}: tokenizer.ggml.token_type of token {} is {}, legal are 1 to 6", file_,
+             out.size(), type);
       }
-      out[i] = static_cast<PieceType>((*types)[i]);
+      out.push_back(static_cast<PieceType>(type));
     }
     return out;
   }
 
   void read_tokens() {
-    const std::vector<std::string>& tokens = metadata_.require_strings("tokenizer.ggml.tokens");
+    const TextList& tokens = metadata_.require_strings("tokenizer.ggml.tokens");
     check_size(tokens);
     const std::vector<PieceType> types = read_types(tokens.size());
-    size_t bytes = 0;
-    for (const std::string& token : tokens) bytes += token.size();
-    parts_.vocabulary = std::make_unique<Vocabulary>();
-    parts_.vocabulary->reserve(tokens.size(), bytes);
+    Vocabulary& vocabulary = *(parts_.vocabulary = std::make_unique<Vocabulary>());
+    vocabulary.reserve(tokens.size(), tokens.bytes().size());
     parts_.unprintable.assign(tokens.size(), false);
-    for (size_t i = 0; i < tokens.size(); ++i) {
-      if (i + Vocabulary::kAhead < tokens.size()) parts_.vocabulary->prefetch(tokens[i + Vocabulary::kAhead]);
-      if (tokens[i].empty()) fail(ErrorCode::kBadTokenizer, "{}: token {} of tokenizer.ggml.tokens is empty", file_, i);
-      const auto id = static_cast<int32_t>(i);
-      const PieceType type = types[i];
-      if (!parts_.vocabulary->add(id, tokens[i], type == PieceType::kNormal || type == PieceType::kByte)) {
-        fail(ErrorCode::kBadTokenizer, "{}: token {} of tokenizer.ggml.tokens, '{}', stands at {} already", file_, i,
-             printable(tokens[i]), parts_.vocabulary->find(tokens[i]));
+    std::array<uint64_t, Vocabulary::kAhead> hashes;
+    for (size_t begin = 0; begin < tokens.size(); begin += hashes.size()) {
+      const size_t end = std::min(begin + hashes.size(), tokens.size());
+      for (size_t i = begin; i < end; ++i) {
+        hashes[i - begin] = Vocabulary::hash_of(tokens[i]);
+        vocabulary.prefetch_slot(hashes[i - begin]);
       }
-      if (type == PieceType::kUnused) parts_.unprintable[i] = true;
-      if (type == PieceType::kUnknown || type == PieceType::kControl || type == PieceType::kUserDefined) {
-        parts_.added.push_back({.id = TokenId{id}, .content = tokens[i], .special = type != PieceType::kUserDefined});
-      }
+      for (size_t i = begin; i < end; ++i) add_token(i, tokens[i], types[i], hashes[i - begin]);
+    }
+  }
+
+  void add_token(size_t i, std::string_view token, PieceType type, uint64_t hash) {
+    if (token.empty()) fail(ErrorCode::kBadTokenizer, "{}: token {} of tokenizer.ggml.tokens is empty", file_, i);
+    const auto id = static_cast<int32_t>(i);
+    if (!parts_.vocabulary->add(id, token, type == PieceType::kNormal || type == PieceType::kByte, hash)) {
+      fail(ErrorCode::kBadTokenizer, "{}: token {} of tokenizer.ggml.tokens, '{}', stands at {} already", file_, i,
+           printable(token), parts_.vocabulary->find(token));
+    }
+    if (type == PieceType::kUnused) parts_.unprintable[i] = true;
+    if (type == PieceType::kUnknown || type == PieceType::kControl || type == PieceType::kUserDefined) {
+      parts_.added.push_back(
+          {.id = TokenId{id}, .content = std::string(token), .special = type != PieceType::kUserDefined});
     }
   }
 
@@ -173,29 +193,34 @@ class GgufLoader {
   }
 
   void read_merges(const Family& family) {
-    const std::vector<std::string>& merges = metadata_.require_strings("tokenizer.ggml.merges");
+    const TextList& merges = metadata_.require_strings("tokenizer.ggml.merges");
     parts_.model =
         std::make_unique<ByteBpe>(*parts_.vocabulary, ByteBpe::Options{.ignore_merges = family.ignore_merges});
     parts_.model->reserve(merges.size());
-    std::vector<std::pair<std::string_view, std::string_view>> pairs;
-    pairs.reserve(merges.size());
-    for (size_t i = 0; i < merges.size(); ++i) {
-      const std::string_view merge = merges[i];
-      const size_t space = merge.find(' ');
-      if (space == 0 || space == std::string_view::npos || space + 1 == merge.size() ||
-          merge.find(' ', space + 1) != std::string_view::npos) {
-        fail(ErrorCode::kBadTokenizer, "{}: tokenizer.ggml.merges[{}] is '{}', not two parts with a space between",
-             file_, i, printable(merge));
-      }
-      pairs.emplace_back(merge.substr(0, space), merge.substr(space + 1));
-    }
-    size_t done = 0;
-    if (parts_.model->add_merges(pairs, done) != MergeFault::kNone) {
+    std::array<std::pair<std::string_view, std::string_view>, BpeModel::kMergeBlock> pairs;
+    for (size_t begin = 0; begin < merges.size(); begin += pairs.size()) {
+      const size_t count = std::min(pairs.size(), merges.size() - begin);
+      for (size_t i = 0; i < count; ++i) pairs[i] = split_merge(merges, begin + i);
+      size_t done = 0;
+      if (parts_.model->add_merges(std::span(pairs).first(count), done) == MergeFault::kNone) continue;
+      // That the entries are pairs at all is judged first.
+      for (size_t i = begin + count; i < merges.size(); ++i) split_merge(merges, i);
       fail(ErrorCode::kBadTokenizer,
-           "{}: tokenizer.ggml.merges[{}] is '{}', but its parts and their product are not all tokens", file_, done,
-           printable(merges[done]));
+           "{}: tokenizer.ggml.merges[{}] is '{}', but its parts and their product are not all tokens", file_,
+           begin + done, printable(merges[begin + done]));
     }
-    parts_.model->finish();
+    parts_.token_bytes = parts_.model->finish();
+  }
+
+  std::pair<std::string_view, std::string_view> split_merge(const TextList& merges, size_t i) const {
+    const std::string_view merge = merges[i];
+    const size_t space = merge.find(' ');
+    if (space == 0 || space == std::string_view::npos || space + 1 == merge.size() ||
+        merge.find(' ', space + 1) != std::string_view::npos) {
+      fail(ErrorCode::kBadTokenizer, "{}: tokenizer.ggml.merges[{}] is '{}', not two parts with a space between", file_,
+           i, printable(merge));
+    }
+    return {merge.substr(0, space), merge.substr(space + 1)};
   }
 
   std::optional<TokenId> id_of(std::string_view name) const {

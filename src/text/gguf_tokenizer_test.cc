@@ -62,6 +62,11 @@ TEST(GgufTokenizer, RefusesWhatItDoesNotKnow) {
   EXPECT_ERROR(changed([](auto& f) { f.types.pop_back(); }), ErrorCode::kBadTokenizer, "token_type");
   EXPECT_ERROR(changed([](auto& f) { f.types[7] = 9; }), ErrorCode::kBadTokenizer, "token_type");
   EXPECT_ERROR(changed([](auto& f) { f.merges.push_back("q zz"); }), ErrorCode::kBadTokenizer, "q zz");
+  const std::vector<std::string> many(70, "t h");  // more than are added at a time
+  EXPECT_ERROR(changed([&](auto& f) { f.merges = many, f.merges[66] = "q zz"; }), ErrorCode::kBadTokenizer,
+               "merges[66] is 'q zz', but");
+  EXPECT_ERROR(changed([&](auto& f) { f.merges = many, f.merges[2] = "q zz", f.merges[66] = "th"; }),
+               ErrorCode::kBadTokenizer, "merges[66] is 'th', not two parts");
   for (const char* merge : {"th", " th", "t ", "t h e", ""}) {
     EXPECT_ERROR(changed([&](auto& f) { f.merges = {merge}; }), ErrorCode::kBadTokenizer, "merges[0]");
   }

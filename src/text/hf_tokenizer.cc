@@ -159,7 +159,7 @@ class HfLoader {
       }
     }
     for (const Json& merge : merges.array()) add_merge(merge, index++);
-    parts_.model->finish();
+    parts_.token_bytes = parts_.model->finish();
   }
 
   /// "a b" or ["a", "b"].

@@ -9,7 +9,7 @@
 namespace duet {
 
 void Merges::rehash(size_t slots) {
-  const std::vector<Slot> old = std::move(slots_);
+  const std::vector<Slot, TableAllocator<Slot>> old = std::move(slots_);
   slots_.assign(slots, Slot{});
   shift_ = 64 - std::countr_zero(slots);
   filter_.assign(slots / 8, 0);  // 8 bits a slot

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/os_memory.h"
+
 namespace duet {
 
 /// The merges of a byte-pair encoding over symbols (numbers >= 0), and the rule: of all neighbours that merge, those of
@@ -34,7 +36,9 @@ class Merges {
     }
   }
   [[gnu::always_inline]] void prefetch(int32_t left, int32_t right) const {
-    __builtin_prefetch(&slots_[hash_of(left, right) >> shift_]);
+    const uint64_t hash = hash_of(left, right);
+    __builtin_prefetch(&slots_[hash >> shift_]);
+    __builtin_prefetch(&filter_[(hash & filter_mask_) >> 6]);
   }
   size_t size() const { return used_; }
   /// Calls visit(left, right, merge) for each, in no order.
@@ -70,8 +74,8 @@ class Merges {
   // Symbols below this are single bytes as a rule: most look-ups are for them, and go to a table that stays in cache.
   static constexpr uint32_t kDense = 256;
   std::vector<Merge> dense_ = std::vector<Merge>(kDense * kDense, Merge{kNoMerge, -1});
-  std::vector<Slot> slots_ = std::vector<Slot>(64);  // a power of two, at most half full
-  int shift_ = 58;                                   // the high bits of a hash are its slot
+  std::vector<Slot, TableAllocator<Slot>> slots_{64};  // a power of two, at most half full
+  int shift_ = 58;                                     // the high bits of a hash are its slot
   std::vector<uint64_t> filter_ = std::vector<uint64_t>(16);
   uint64_t filter_mask_ = 1023;
   size_t used_ = 0;

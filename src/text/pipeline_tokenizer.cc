@@ -119,7 +119,8 @@ class PipelineTokenizer : public Tokenizer {
       added[static_cast<size_t>(to_int(token.id))] = 1;
       special_[static_cast<size_t>(to_int(token.id))] = token.special;
     }
-    bytes_.reserve(static_cast<size_t>(size) * 8);
+    const TokenBytes known = std::move(parts_.token_bytes);
+    bytes_.reserve(std::max(known.bytes.size() + 4096, static_cast<size_t>(size)));
     begin_.reserve(static_cast<size_t>(size) + 1);
     begin_.push_back(0);
     for (int32_t id = 0; id < size; ++id) {
@@ -128,7 +129,10 @@ class PipelineTokenizer : public Tokenizer {
       if (i >= parts_.unprintable.size() || !parts_.unprintable[i]) {
         // A spelling with other characters than the byte alphabet's stands for itself, as in the reference.
         const bool itself = added[i] != 0;
-        if (!itself && parts_.spelling == TokenSpelling::kMetaspace) {
+        const bool is_known = !itself && i + 1 < known.begin.size() && known.begin[i] < known.begin[i + 1];
+        if (is_known) {
+          bytes_.append(known.bytes, known.begin[i], known.begin[i + 1] - known.begin[i]);
+        } else if (!itself && parts_.spelling == TokenSpelling::kMetaspace) {
           append_from_metaspace(spelling);
         } else if (itself || !append_unspelled(spelling, bytes_)) {
           bytes_ += spelling;

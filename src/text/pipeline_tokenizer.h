@@ -36,6 +36,7 @@ struct TokenizerParts {
   std::vector<PreTokenizer::Step> pre_tokenizer;
   std::optional<Metaspace> metaspace;
   std::unique_ptr<BpeModel> model;  // finished
+  TokenBytes token_bytes;           // what finish() returned
   TokenSpelling spelling = TokenSpelling::kBytes;
   bool strip_leading_space = false;  // of a decoded text
   std::vector<AddedToken> added;

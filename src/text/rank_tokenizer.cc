@@ -161,7 +161,7 @@ class RankLoader {
         if (right >= 0) model->add_merge(left, right, {static_cast<uint32_t>(id), id});
       }
     }
-    model->finish();
+    parts_.token_bytes = model->finish();
     parts_.model = std::move(model);
   }
 

@@ -8,7 +8,7 @@
 namespace duet {
 
 /// The types of pieces, with the numbers that SentencePiece models and GGUF files (tokenizer.ggml.token_type) share.
-enum class PieceType : int32_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
+enum class PieceType : uint8_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
 
 struct Piece {
   std::string text;

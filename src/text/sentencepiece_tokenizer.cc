@@ -58,7 +58,7 @@ void add_scored_model(std::span<const Piece> pieces, int64_t unknown, bool prefi
     if (pieces[i].type == PieceType::kNormal) scored.emplace_back(static_cast<int32_t>(i), pieces[i].score);
   }
   model->add_scored(scored);
-  model->finish();
+  parts.token_bytes = model->finish();
   parts.model = std::move(model);
   parts.spelling = TokenSpelling::kMetaspace;
   parts.strip_leading_space = prefix;

@@ -147,7 +147,7 @@ TEST(SentencePiece, GgufFilesHoldTheSamePieces) {
     GgufMetadata out("spm.gguf");
     out.add("tokenizer.ggml.model", test::scalar(std::string("llama")));
     out.add("tokenizer.ggml.pre", test::scalar(pre));
-    out.add("tokenizer.ggml.tokens", test::array(tokens));
+    out.add("tokenizer.ggml.tokens", test::array(TextList(tokens)));
     out.add("tokenizer.ggml.scores", test::array(scores));
     out.add("tokenizer.ggml.token_type", test::array(types));
     out.add("tokenizer.ggml.bos_token_id", test::scalar(uint32_t{1}));

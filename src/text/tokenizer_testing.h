@@ -36,9 +36,9 @@ struct SmallGguf {
     GgufMetadata out("small.gguf");
     out.add("tokenizer.ggml.model", scalar(std::string("gpt2")));
     out.add("tokenizer.ggml.pre", scalar(pre));
-    out.add("tokenizer.ggml.tokens", array(tokens));
+    out.add("tokenizer.ggml.tokens", array(TextList(tokens)));
     out.add("tokenizer.ggml.token_type", array(types));
-    out.add("tokenizer.ggml.merges", array(merges));
+    out.add("tokenizer.ggml.merges", array(TextList(merges)));
     for (const auto& [key, value] : more) out.add(key, value);
     return out;
   }
