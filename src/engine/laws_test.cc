@@ -15,7 +15,9 @@ namespace duet::test {
 namespace {
 
 const char* const kModels[] = {"text/llama31-gqa-scaled", "text/qwen2-window", "text/qwen3-dense",
-                               "gguf_quant/llama/patchwork.gguf", "gguf_quant/qwen3/q4_k_m.gguf"};
+                               "gguf_quant/llama/patchwork.gguf", "gguf_quant/qwen3/q4_k_m.gguf",
+                               "text/qwen3moe", "text/llama4-scout", "text/llama4-behemoth-like",
+                               "text/qwen3next", "gguf/qwen35-dense-vheads.bf16.gguf", "text/qwen35-moe"};
 
 std::vector<TokenId> prompt_of(int64_t length, int64_t vocabulary, uint32_t seed) {
   std::vector<TokenId> ids;
@@ -202,6 +204,23 @@ TEST_P(RowLaw, ReusedStateGivesTheSameText) {
   EXPECT_GE(reused_tokens, 96);
   Engine fresh(model->decoder);
   EXPECT_EQ(reused, greedy(fresh, prompt, 12));
+}
+
+/// Whatever is kept of an earlier text, and wherever the new one leaves it: in a window, a chunk, a page, between the
+/// anchors of a recurrent layer.
+TEST_P(RowLaw, ATextThatLeavesAnEarlierOneAnywhereIsTheSame) {
+  Runtime runtime(2);
+  const auto model = load_model(golden(GetParam()), runtime, "cpu");
+  Engine warm(model->decoder, {.max_step_rows = 40});
+  const auto earlier = prompt_of(150, model->decoder->spec().vocabulary, 3);
+  greedy(warm, earlier, 5);
+  for (const size_t cut : {149u, 1u, 16u, 24u, 33u, 63u, 64u, 65u, 100u, 128u, 140u}) {
+    std::vector<TokenId> prompt(earlier.begin(), earlier.begin() + static_cast<int64_t>(cut));
+    const auto other = prompt_of(9, model->decoder->spec().vocabulary, static_cast<uint32_t>(cut));
+    prompt.insert(prompt.end(), other.begin(), other.end());
+    Engine fresh(model->decoder);
+    EXPECT_EQ(greedy(warm, prompt, 8), greedy(fresh, prompt, 8)) << "left at " << cut;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, RowLaw, testing::ValuesIn(kModels), [](const auto& tested) {

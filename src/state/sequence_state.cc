@@ -106,7 +106,8 @@ int64_t SequenceState::resumable(int64_t position, int64_t earliest, const Pages
       const KvLayerLayout& reach = layout_->groups()[g].reach;
       if (!reach.is_local()) continue;
       const AttentionSpec spec{.window = reach.window, .chunk = reach.chunk};
-      for (auto i = static_cast<size_t>(spec.first_visible(at) / kPage); i < pages_of(at); ++i) {
+      const int64_t first = spec.first_visible(at);
+      for (auto i = static_cast<size_t>(first / kPage); first < at && i < pages_of(at); ++i) {
         if (i >= pages[g].size() || !pages[g][i]) return false;
       }
     }

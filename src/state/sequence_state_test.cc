@@ -59,5 +59,92 @@ TEST(SequenceState, ForksShareWhatNeitherWritesTo) {
   EXPECT_EQ(byte(*fork, 0), std::byte{1});
 }
 
+/// Pages of a local layer that are there, as bits.
+std::vector<bool> held(const SequenceState& state, int64_t layer) {
+  std::vector<bool> pages;
+  for (const std::byte* page : state.pages(layer)) pages.push_back(page != nullptr);
+  return pages;
+}
+
+TEST(SequenceState, LocalLayersKeepWhatCanStillBeSeen) {
+  const auto device = make_ref_backend();
+  KvLayerLayout windowed{DType::kF32, 1, 8}, chunked{DType::kF32, 1, 8};
+  windowed.window = 70;
+  chunked.chunk = 100;
+  const StateLayout layout({KvLayerLayout{DType::kF32, 1, 8}, windowed, chunked});
+  EXPECT_FALSE(layout.trims_anywhere());
+  SequenceState state(*device, layout);
+  const auto go_to = [&](int64_t tokens) {
+    state.reserve(tokens);
+    state.advance_to(tokens);
+  };
+  go_to(215);  // 16 drafts may go again: the window reaches back to 215 - 16 - 69 = 130, the chunk's first is 100
+  EXPECT_EQ(held(state, 0), (std::vector<bool>{true, true, true, true}));
+  EXPECT_EQ(held(state, 1), (std::vector<bool>{false, false, true, true}));
+  EXPECT_EQ(held(state, 2), (std::vector<bool>{false, true, true, true}));
+  EXPECT_EQ(state.trim(214), 214);
+  EXPECT_EQ(state.trim(200), 200) << "the window reaches back to 131";
+  state.snapshot();
+  const auto fork = state.fork();
+  go_to(400);
+  EXPECT_EQ(held(state, 1), (std::vector<bool>{false, false, false, false, true, true, true}));
+  EXPECT_EQ(state.trim(250), 200) << "as the snapshot has it";
+  EXPECT_EQ(held(state, 1), (std::vector<bool>{false, false, true, true}));
+  EXPECT_EQ(state.trim(150), 0) << "the window's pages are gone";
+  EXPECT_EQ(state.bytes(), 0);
+  EXPECT_EQ(fork->length_tokens(), 200);
+  EXPECT_EQ(held(*fork, 1), (std::vector<bool>{false, false, true, true}));
+}
+
+TEST(SequenceState, AChunkBeginsWithNothing) {
+  const auto device = make_ref_backend();
+  KvLayerLayout chunked{DType::kF32, 1, 8};
+  chunked.chunk = 100;
+  const StateLayout layout({chunked, KvLayerLayout{DType::kF32, 1, 8}});
+  SequenceState state(*device, layout);
+  state.reserve(350);
+  state.advance_to(350);
+  EXPECT_EQ(state.trim(290), 200);
+  EXPECT_EQ(layout.bytes(350), layout.groups()[0].page_bytes * 3 + layout.groups()[1].page_bytes * 6);
+}
+
+TEST(SequenceState, RecurrentLayersGoBackToTheAnchorOrToASnapshot) {
+  const auto device = make_ref_backend();
+  DeltaLayerLayout delta{1, 2, 8, 8, 4, {0, 0}};
+  const StateLayout layout({delta, KvLayerLayout{DType::kF32, 1, 8}, delta});
+  EXPECT_EQ(layout.recurrent_bytes(), 2 * delta.bytes());
+  SequenceState state(*device, layout);
+  const auto go_to = [&](int64_t tokens) {
+    state.reserve(tokens);
+    state.recurrent(2)[0] = static_cast<std::byte>(tokens);
+    state.advance_to(tokens);
+  };
+  go_to(40);
+  EXPECT_EQ(state.recurrent(2) - state.recurrent(0), delta.bytes());
+  EXPECT_EQ(state.trim(35), 35);
+  EXPECT_EQ(state.trim(32), 32) << "S stands at anchor 32";
+  state.snapshot();
+  const auto fork = state.fork();
+  go_to(100);
+  EXPECT_EQ(fork->recurrent(2)[0], std::byte{40}) << "a fork keeps its own";
+  EXPECT_EQ(state.trim(90), 32) << "S stands at 96, the snapshot's at 32";
+  EXPECT_EQ(state.recurrent(2)[0], std::byte{40});
+  state.reserve(33);
+  EXPECT_NE(state.recurrent(2), fork->recurrent(2)) << "copied before it is written";
+  EXPECT_EQ(state.trim(31), 0);
+  EXPECT_EQ(state.length_tokens(), 0);
+  for (int64_t tokens = 10; tokens <= 80; tokens += 10) {
+    go_to(tokens);
+    state.snapshot();
+  }
+  EXPECT_EQ(state.trim(39), 0) << "only the newest snapshots are kept: 50 to 80";
+  go_to(50);
+  state.snapshot();
+  go_to(80);
+  EXPECT_EQ(state.trim(48), 48);
+  go_to(90);
+  EXPECT_EQ(state.trim(50), 48) << "what the snapshot held behind 48 were other tokens";
+}
+
 }  // namespace
 }  // namespace duet
