@@ -156,6 +156,10 @@ TEST(JinjaMarkup, EscapesWhatItsMethodsPutIn) {
 TEST(JinjaFormat, JudgesAsPythonDoes) {
   EXPECT_EQ(outcome("{{ '{:-}'.format('a') }}"), "type") << "a sign, be it the default";
   EXPECT_EQ(outcome("{{ '{:-}'.format(1) }}"), "'1'");
+  EXPECT_EQ(outcome("{{ '{:_n}'.format(1000) }}"), "type") << "not all kinds of numbers have groups";
+  EXPECT_EQ(outcome("{{ '{:,c}'.format(65) }}"), "type");
+  EXPECT_EQ(outcome("{{ '{:,x}'.format(65) }}"), "type");
+  EXPECT_EQ(outcome("{{ '{:_x}'.format(65536) }}"), "'1_0000'");
   EXPECT_EQ(outcome("{{ '%(' % nothing }}"), "type") << "the format is read before the value is asked";
   EXPECT_EQ(outcome("{{ '%(a)s' % nothing }}"), "undefined");
 }

@@ -79,6 +79,14 @@ Spec parse_spec(const std::string& text, const Value& value) {
   }
   if (codes.size() - at > 1) raise_type("Invalid format specifier");
   if (at < codes.size()) spec.type = codes[at];
+  if (spec.grouping != 0 && spec.type != 0) {
+    const std::u32string_view kinds = spec.grouping == '_' ? U"defgEG%FboxX" : U"defgEG%F";
+    if (kinds.find(spec.type) == std::u32string_view::npos) {
+      std::string type;
+      append_code_point(type, spec.type);
+      raise_type("Cannot specify '{}' with '{}'.", static_cast<char>(spec.grouping), type);
+    }
+  }
   return spec;
 }
 
@@ -205,7 +213,6 @@ std::string format_integer(Runtime& runtime, const Value& value, const Spec& spe
     append_code_point(body, static_cast<char32_t>(whole.to_int64()));
     return padded(runtime, spec, "", body, '<');
   }
-  if (spec.grouping == ',' && type != 'd') raise_type("Cannot specify ',' with '{}'.", static_cast<char>(type));
   const int base = type == 'b' ? 2 : type == 'o' ? 8 : type == 'x' || type == 'X' ? 16 : 10;
   if (base == 10) integer_text(value);  // checks the number of digits
   runtime.budget.bytes(whole.bits() * 2);
