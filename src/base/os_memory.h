@@ -21,7 +21,7 @@ void unmap_huge_pages(void* begin, size_t bytes) noexcept;
 /// time, and a fault for every 4 KiB of it when it is filled, unless its pages are huge. Small vectors lie on the heap.
 template <typename T>
 struct TableAllocator {
-  using value_type = T;
+  using value_type = T;  // NOLINT(readability-identifier-naming): as allocators must
   static constexpr size_t kLargeBytes = size_t{2} << 20;
 
   TableAllocator() = default;

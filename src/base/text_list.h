@@ -16,7 +16,8 @@ namespace duet {
 /// of the time of reading them. Strings are appended, never changed.
 class TextList {
  public:
-  using value_type = std::string;  // what holds an element by itself
+  // What holds an element by itself.
+  using value_type = std::string;  // NOLINT(readability-identifier-naming): as containers must
   /// Bytes of all strings together; append() beyond it is our bug, so readers check before.
   static constexpr uint64_t kMaxBytes = std::numeric_limits<uint32_t>::max();
 

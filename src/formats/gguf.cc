@@ -219,7 +219,7 @@ class Parser {
   /// The ids of types in the file are the indices of GgufValue's alternatives up to 8; 9 is an array.
   template <bool kArray>
   GgufValue read_value(uint32_t type) {
-    const auto read = [this]<typename T>(T) { return kArray ? read_array<T>() : read_scalar<T>(); };
+    const auto read = [this]<typename T>(T) { return kArray ? this->read_array<T>() : this->read_scalar<T>(); };
     switch (type) {
       case 0:
         return read(uint8_t{});

@@ -6,7 +6,9 @@ Templates grow from the grammar (jinja_grammar.py); with --templates they are th
 conversation. Needs jinja2 3.1.6 for Python 3.11 or later (for instance in a virtual environment: pip install jinja2==3.1.6); exit
 status 77 without it. Texts must be equal, of errors the kind and of raise_exception the message. Exit status 1: differences were
 found; each is printed with what both gave, as small as it could be made. What takes either side too long is not compared, nor
-texts that hold the address of a Python object.
+texts that are no function of the template: where Python showed the address of an object on the way (even if only the length of
+that is left), and what strftime() makes of a NUL, which differs between versions of Python. Nor is the NameError that Jinja2's
+compiled code dies of where a constant of the template is infinite or not a number; Duet has that number there.
 """
 import argparse
 import glob

@@ -62,6 +62,7 @@ struct Expr {
   Escape escape = Escape::kOff;  // kConcat
   BinaryOp binary = BinaryOp::kAdd;
   bool negated_power = false;  // kBinary: the base is a negative constant, and -2 ** x is -(2 ** x) as in Python
+  bool folded_slice = false;   // kGetitem with a slice: computed when Jinja compiles, and what has none is undefined
   bool unknown_below = false;  // an unknown filter or test is here or below
   int32_t line = 1;
   int32_t depth = 1;

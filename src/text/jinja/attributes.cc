@@ -135,11 +135,15 @@ Value unsafe(const Value& value, std::string_view name) {
                         TemplateErrorKind::kSecurity);
 }
 
+}  // namespace
+
 Value undefined_attribute(Runtime& runtime, const Value& value, const Value& name) {
   const std::string object = value.is_none() ? "None" : type_name(value) + " object";
   if (!name.is_string()) return undefined_hint(fmt::format("{} has no element {}", object, to_repr(runtime, name)));
   return undefined_hint(fmt::format("'{}' has no attribute {}", object, string_repr(name.text())));
 }
+
+namespace {
 
 /// What the sandbox makes of an attribute; missing if there is none.
 Value checked_attribute(Runtime& runtime, const Value& value, std::string_view name) {
@@ -265,13 +269,16 @@ Value slice_text(Runtime& runtime, const String& text, int64_t start, int64_t co
 
 }  // namespace
 
+bool is_sliceable(const Value& value) {
+  return value.is_string() || value.is(Type::kList) || value.is(Type::kTuple) || value.is(Type::kRange) ||
+         value.is(Type::kBytes);
+}
+
 Value get_slice(Runtime& runtime, const Value& value, const Value& start_value, const Value& stop_value,
                 const Value& step_value) {
   if (value.is_undefined()) fail_undefined(value);
   const int64_t length = length_of(runtime, value);
-  const bool sliceable = value.is_string() || value.is(Type::kList) || value.is(Type::kTuple) ||
-                         value.is(Type::kRange) || value.is(Type::kBytes);
-  if (!sliceable) {
+  if (!is_sliceable(value)) {
     if (value.is(Type::kDict)) raise_type("unhashable type: 'slice'");
     raise_type("'{}' object is not subscriptable", type_name(value));
   }

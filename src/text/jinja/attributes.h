@@ -11,9 +11,11 @@ namespace duet::jinja {
 Value get_attribute(Runtime& runtime, const Value& value, const std::string& name);
 /// value[key]: the item, else for a string the attribute, else undefined.
 Value get_item(Runtime& runtime, const Value& value, const Value& key);
-/// value[start:stop:step]; missing or none parts are left out. A type error for what cannot be sliced; the reference
-/// calls that undefined where it folds constants, as in {{ 0[:] }}.
+/// value[start:stop:step]; missing or none parts are left out. A type error for what cannot be sliced.
 Value get_slice(Runtime& runtime, const Value& value, const Value& start, const Value& stop, const Value& step);
+bool is_sliceable(const Value& value);
+/// What value.name or value[name] gives when there is no such thing.
+Value undefined_attribute(Runtime& runtime, const Value& value, const Value& name);
 /// The Python attribute as it is, or missing: methods and properties. Knows nothing of the sandbox.
 Value python_attribute(Runtime& runtime, const Value& value, std::string_view name);
 /// Whether the object has the attribute, allowed or not (the filter attr).

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 
 #include "text/jinja/attributes.h"
@@ -114,16 +115,24 @@ Value Interpreter::evaluate_concat(const Expr& expr, Activation& frame) {
 }
 
 Value Interpreter::evaluate_item(const Expr& expr, Activation& frame) {
-  if (expr.b->kind == ExprKind::kSlice) return evaluate_slice(*expr.a, *expr.b, frame);
+  if (expr.b->kind == ExprKind::kSlice) return evaluate_slice(expr, frame);
   const Value base = evaluate(*expr.a, frame);
   return get_item(runtime_, base, evaluate(*expr.b, frame));
 }
 
-Value Interpreter::evaluate_slice(const Expr& base, const Expr& slice, Activation& frame) {
-  const Value value = evaluate(base, frame);
-  const auto part = [&](const ExprPtr& expr) { return expr == nullptr ? Value() : evaluate(*expr, frame); };
+Value Interpreter::evaluate_slice(const Expr& expr, Activation& frame) {
+  const Value value = evaluate(*expr.a, frame);
+  const Expr& slice = *expr.b;
+  const auto part = [&](const ExprPtr& bound) { return bound == nullptr ? Value() : evaluate(*bound, frame); };
   const Value start = part(slice.a), stop = part(slice.b), step = part(slice.c);
-  return get_slice(runtime_, value, start, stop, step);
+  if (!folding_ && !expr.folded_slice) return get_slice(runtime_, value, start, stop, step);
+  const bool value_error = is_sliceable(value) && step.is_small_integer() && step.integer_value() == 0;
+  try {
+    return get_slice(runtime_, value, start, stop, step);
+  } catch (const TemplateError& error) {
+    if (error.kind() != TemplateErrorKind::kType || value_error) throw;
+    return undefined_attribute(runtime_, value, runtime_.string("slice"));
+  }
 }
 
 Args Interpreter::evaluate_arguments(const CallArguments& arguments, Activation& frame, const Value* first) {
@@ -178,6 +187,9 @@ bool is_constant(const Expr& expr) {
       expr.context_filter) {
     return false;
   }
+  // What a filter or test gives may depend on whether escaping is on.
+  const bool is_builtin = expr.kind == ExprKind::kFilter || expr.kind == ExprKind::kTest;
+  if (is_builtin && expr.escape == Escape::kDynamic) return false;
   const auto child = [](const ExprPtr& part) { return part == nullptr || is_constant(*part); };
   if (!child(expr.a) || !child(expr.b) || !child(expr.c)) return false;
   for (const ExprPtr& item : expr.items) {
@@ -210,7 +222,7 @@ bool with_constant(Budget& budget, const Expr& expr, const Use& use) {
   Activation frame(function, nullptr, nullptr);
   bool result = false;
   try {
-    result = use(interpreter.evaluate(expr, frame));
+    result = use(interpreter.evaluate_folding(expr, frame));
   } catch (const TemplateError&) {
   }
   budget.items(runtime.budget.spent() + 16);
@@ -228,6 +240,39 @@ bool constant_truth(Budget& budget, const Expr& expr, bool& truth) {
 
 bool is_folded(Budget& budget, const Expr& expr) {
   return with_constant(budget, expr, [](const Value&) { return true; });
+}
+
+namespace {
+
+/// Whether Python's repr() of the value is the value again.
+bool has_literal(const Value& value) {
+  const auto all = [](const std::vector<Value>& items) { return std::all_of(items.begin(), items.end(), has_literal); };
+  switch (value.type()) {
+    case Type::kNone:
+    case Type::kBool:
+    case Type::kInt:
+    case Type::kBigInt:
+    case Type::kFloat:
+    case Type::kString:
+    case Type::kRange:
+      return true;
+    case Type::kList:
+    case Type::kTuple:
+      return all(value.items());
+    case Type::kDict: {
+      const auto& entries = value.as<Dict>().entries();
+      return std::all_of(entries.begin(), entries.end(),
+                         [](const auto& entry) { return has_literal(entry.first) && has_literal(entry.second); });
+    }
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+bool is_folded_literal(Budget& budget, const Expr& expr) {
+  return with_constant(budget, expr, [](const Value& value) { return has_literal(value); });
 }
 
 bool is_folded_negative(Budget& budget, const Expr& expr) {

@@ -59,6 +59,11 @@ class Interpreter {
 
   Runtime& runtime() { return runtime_; }
   Value evaluate(const Expr& expr, Activation& frame);
+  /// The same as Jinja evaluates constants when it compiles: a slice of what has none is undefined then.
+  Value evaluate_folding(const Expr& expr, Activation& frame) {
+    folding_ = true;
+    return evaluate(expr, frame);
+  }
   /// The body of a macro or call block with its arguments bound.
   Value call_macro(const Stmt& statement, const std::shared_ptr<Activation>& outer, Args& args,
                    const std::string& name);
@@ -111,7 +116,7 @@ class Interpreter {
   Value evaluate_compare(const Expr& expr, Activation& frame);
   Value evaluate_concat(const Expr& expr, Activation& frame);
   Value evaluate_item(const Expr& expr, Activation& frame);
-  Value evaluate_slice(const Expr& base, const Expr& slice, Activation& frame);
+  Value evaluate_slice(const Expr& expr, Activation& frame);
   Value evaluate_builtin(const Expr& expr, Activation& frame, const Value* given);
   Value evaluate_call(const Expr& expr, Activation& frame, const Value* caller);
   Value evaluate_name(const Expr& expr, Activation& frame);
@@ -119,6 +124,7 @@ class Interpreter {
 
   const Program& program_;
   Runtime& runtime_;
+  bool folding_ = false;
   Sink result_;
   std::vector<std::pair<int64_t, int64_t>> generation_;
 };
@@ -129,5 +135,7 @@ bool constant_truth(Budget& budget, const Expr& expr, bool& truth);
 /// Whether Jinja folds an expression when it compiles, and to a negative number.
 bool is_folded(Budget& budget, const Expr& expr);
 bool is_folded_negative(Budget& budget, const Expr& expr);
+/// Whether the value of a folded expression can stand in its place: not one that only Python objects can be.
+bool is_folded_literal(Budget& budget, const Expr& expr);
 
 }  // namespace duet::jinja

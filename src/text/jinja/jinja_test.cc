@@ -127,6 +127,43 @@ TEST(JinjaFolding, ShowsWhereJinjaWritesConstantsIntoItsCode) {
             "&lt;x<a>&lt;");
 }
 
+TEST(JinjaFolding, MakesSlicesOfWhatHasNoneUndefined) {
+  EXPECT_EQ(outcome("{{ 1[:] }}"), "''") << "computed when Jinja compiles";
+  EXPECT_EQ(outcome("{{ 1[:]|list|length }}"), "'0'");
+  EXPECT_EQ(outcome("{{ 1[:]|batch(2)|list }}"), "'[]'");
+  EXPECT_EQ(outcome("{% set x = 1[:]|list %}{{ x }}"), "'[]'");
+  EXPECT_EQ(outcome("{% set x = [1[:]] %}{{ x }}"), "type") << "undefined is no literal";
+  EXPECT_EQ(outcome("{% if 1[:] %}a{% endif %}"), "type");
+  EXPECT_EQ(outcome("{% set x = 1 %}{{ x[:] }}"), "type") << "no constant";
+  EXPECT_EQ(outcome("{{ 1[:].a }}"), "type");
+  EXPECT_EQ(outcome("{{ 1[:] if 1 else nothing }}"), "''") << "what is chosen is a constant";
+  EXPECT_EQ(outcome("{% autoescape nothing %}{{ 1[:] }}{% endautoescape %}"), "''");
+  EXPECT_EQ(outcome("{% autoescape nothing %}{{ 1[:]|list }}{% endautoescape %}"), "type");
+  EXPECT_EQ(outcome("{{ [1][::0] }}"), "type") << "a ValueError, which stays one";
+}
+
+TEST(JinjaMarkup, EscapesWhatItsMethodsPutIn) {
+  EXPECT_EQ(outcome("{{ (1|e).replace('', 2) }}"), "'212'") << "no text need be given";
+  EXPECT_EQ(outcome("{{ ('a'|e).replace('a', '<') }}"), "'&lt;'");
+  EXPECT_EQ(outcome("{{ 'a'.replace('a', 2) }}"), "type");
+  EXPECT_EQ(outcome("{{ ('a'|e).ljust(3, '<') }}"), "type") << "&lt; is no single character";
+  EXPECT_EQ(outcome("{{ ('a'|e).center(3, 0) }}"), "'0a0'");
+  EXPECT_EQ(outcome("{{ ('ab'|e).removesuffix(suffix='b') }}"), "'a'");
+  EXPECT_EQ(outcome("{{ 'ab'.removesuffix(suffix='b') }}"), "type");
+  EXPECT_EQ(outcome("{{ ('a'|e).replace(1, 2) }}"), "type") << "what is looked for is taken as it is";
+}
+
+TEST(JinjaFormat, JudgesAsPythonDoes) {
+  EXPECT_EQ(outcome("{{ '{:-}'.format('a') }}"), "type") << "a sign, be it the default";
+  EXPECT_EQ(outcome("{{ '{:-}'.format(1) }}"), "'1'");
+  EXPECT_EQ(outcome("{{ '{:_n}'.format(1000) }}"), "type") << "not all kinds of numbers have groups";
+  EXPECT_EQ(outcome("{{ '{:,c}'.format(65) }}"), "type");
+  EXPECT_EQ(outcome("{{ '{:,x}'.format(65) }}"), "type");
+  EXPECT_EQ(outcome("{{ '{:_x}'.format(65536) }}"), "'1_0000'");
+  EXPECT_EQ(outcome("{{ '%(' % nothing }}"), "type") << "the format is read before the value is asked";
+  EXPECT_EQ(outcome("{{ '%(a)s' % nothing }}"), "undefined");
+}
+
 TEST(JinjaErrors, OfJinjaComeBeforeThoseOfPythonsCompiler) {
   EXPECT_EQ(outcome("{% macro m(x, x) %}{% endmacro %}"), "type");
   EXPECT_EQ(outcome("{% macro m(x, x) %}{% endmacro %}{{ 1|nothing }}"), "syntax");

@@ -38,6 +38,12 @@ Value map_text(Runtime& runtime, const Value& self, Args& args) {
   return like(runtime, self, kFunction(self.text()));
 }
 
+/// An argument that becomes a part of the result, a str: marked text escapes it, whatever it is, and what it gives is
+/// marked. What is only looked for is not escaped.
+Value argument_of(Runtime& runtime, const Value& self, const Bound& bound, size_t index) {
+  return self.is_markup() ? runtime.string(escape_html(runtime, bound[index]), true) : bound.text(index);
+}
+
 template <bool kStart, bool kEnd>
 Value strip(Runtime& runtime, const Value& self, Args& args) {
   const Bound bound(args, "strip", {"/chars"}, 0);
@@ -136,7 +142,8 @@ Value count_method(Runtime& runtime, const Value& self, Args& args) {
 
 Value replace_method(Runtime& runtime, const Value& self, Args& args) {
   const Bound bound(args, "replace", {"/old", "/new", "/count"}, 2);
-  return replace_text(runtime, self, bound.text(0), bound.text(1), bound.integer(2, -1));
+  const Value to = argument_of(runtime, self, bound, 1);
+  return replace_text(runtime, self, bound.text(0), to, bound.integer(2, -1));
 }
 
 Value join_method(Runtime& runtime, const Value& self, Args& args) {
@@ -218,8 +225,9 @@ Value justify(Runtime& runtime, const Value& self, Args& args) {
   const Bound bound(args, "justify", {"/width", "/fillchar"}, 1);
   std::string fill = " ";
   if (bound.has(1)) {
-    if (bound.text(1).as<String>().length != 1) raise_type("The fill character must be exactly one character long");
-    fill = bound[1].text();
+    const Value given = argument_of(runtime, self, bound, 1);
+    if (given.as<String>().length != 1) raise_type("The fill character must be exactly one character long");
+    fill = given.text();
   }
   if (kAlign == Align::kCenter) return center_text(runtime, self, bound.integer(0, 0), fill);
   const int64_t pad = std::max<int64_t>(0, bound.integer(0, 0) - self.as<String>().length);
@@ -256,7 +264,9 @@ Value partition(Runtime& runtime, const Value& self, Args& args) {
 
 template <bool kSuffix>
 Value remove_affix(Runtime& runtime, const Value& self, Args& args) {
-  const Bound bound(args, kSuffix ? "removesuffix" : "removeprefix", {"/affix"}, 1);
+  // The one argument that markupsafe lets be named where str does not.
+  const bool named = kSuffix && self.is_markup();
+  const Bound bound(args, kSuffix ? "removesuffix" : "removeprefix", {named ? "suffix" : "/affix"}, 1);
   const std::string& affix_text = bound.text(0).text();
   std::string_view text = self.text();
   if (!affix_text.empty() && (kSuffix ? text.ends_with(affix_text) : text.starts_with(affix_text))) {

@@ -88,10 +88,7 @@ class PercentFormatter {
 
   /// %(key)s: the text between balanced parentheses.
   Value keyed_argument() {
-    if (!values_.is(Type::kDict)) {
-      if (is_mapping_ && values_.is_undefined()) fail_undefined(values_);
-      raise_type("{}", is_mapping_ ? "indices must be integers or slices, not str" : "format requires a mapping");
-    }
+    if (!is_mapping_ && !values_.is(Type::kDict)) raise_type("format requires a mapping");
     std::string key;
     int depth = 1;
     for (++at_;; ++at_) {
@@ -101,6 +98,8 @@ class PercentFormatter {
       append_code_point(key, format_[at_]);
     }
     ++at_;
+    if (values_.is_undefined()) fail_undefined(values_);
+    if (!values_.is(Type::kDict)) raise_type("indices must be integers or slices, not str");
     const Value* found = values_.as<Dict>().find(std::string_view(key));
     if (found == nullptr) raise_type("KeyError: {}", string_repr(key));
     return *found;

@@ -111,7 +111,13 @@ void Resolver::statement(Stmt& statement, const Frame& frame) {
   statement.toplevel = frame.toplevel;
   switch (statement.kind) {
     case StmtKind::kOutput:
-      for (ExprPtr& value : statement.values) expression(value.get(), frame);
+      for (ExprPtr& value : statement.values) {
+        slices_.clear();
+        expression(value.get(), frame);
+        // What is printed need not be a literal.
+        bool truth = false;
+        if (!slices_.empty() && fold(*value, truth)) fold_slices(0);
+      }
       break;
     case StmtKind::kFor:
       for_loop(statement, frame);
@@ -322,8 +328,22 @@ void Resolver::folding_traits(Expr& expr) {
   }
 }
 
+void Resolver::fold_slices(size_t begin) {
+  for (size_t i = begin; i < slices_.size(); ++i) slices_[i]->folded_slice = true;
+  slices_.resize(begin);
+}
+
 void Resolver::expression(Expr* expr, const Frame& frame) {
   if (expr == nullptr) return;
+  const size_t begin = slices_.size();
+  parts(*expr, frame);
+  if (expr->kind == ExprKind::kGetitem && expr->b->kind == ExprKind::kSlice) slices_.push_back(expr);
+  // From the inside outwards, as Jinja's optimizer goes.
+  if (slices_.size() > begin && is_folded_literal(budget_, *expr)) fold_slices(begin);
+}
+
+void Resolver::parts(Expr& whole, const Frame& frame) {
+  Expr* const expr = &whole;
   expr->escape = frame.escape;
   bool truth = false;
   const bool chooses =
@@ -336,7 +356,7 @@ void Resolver::expression(Expr* expr, const Frame& frame) {
     ExprPtr chosen = condition ? std::move(first ? expr->b : expr->c) : std::move(first ? expr->a : expr->b);
     Expr moved = std::move(*chosen);
     *expr = std::move(moved);
-    return expression(expr, frame);
+    return parts(*expr, frame);
   }
   if (expr->kind == ExprKind::kName) expr->variable = reference(expr->name, frame);
   const bool is_filter = expr->kind == ExprKind::kFilter;

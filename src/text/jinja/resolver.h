@@ -37,6 +37,8 @@ class Resolver {
   void set(Stmt& statement, const Frame& frame);
   void target(Expr& target, const Frame& frame);
   void expression(Expr* expr, const Frame& frame);
+  void parts(Expr& expr, const Frame& frame);
+  void fold_slices(size_t begin);
   /// Whether an expression is constant, given that what its conditions skip (an unknown filter, say) does not count.
   void folding_traits(Expr& expr);
   /// Remembers what Python's compiler would refuse: Jinja finds its own faults, wherever they are, before that.
@@ -50,6 +52,7 @@ class Resolver {
   Program& program_;
   Budget& budget_;
   std::string refused_;
+  std::vector<Expr*> slices_;  // of the expression at hand, as far as they stand in no folded part of it
   std::vector<std::unique_ptr<Symbols>> symbols_;
   std::vector<std::unique_ptr<FunctionSlots>> functions_;
   Symbols& new_symbols(Symbols* parent, FunctionSlots* function);

@@ -18,7 +18,7 @@ namespace {
 struct Spec {
   char32_t fill = ' ';
   char32_t align = 0;  // < > = ^, 0: not given
-  char32_t sign = '-';
+  char32_t sign = 0;   // 0: none was given
   bool alternate = false, no_negative_zero = false;
   int64_t width = 0;
   char32_t grouping = 0;  // , or _
@@ -79,6 +79,14 @@ Spec parse_spec(const std::string& text, const Value& value) {
   }
   if (codes.size() - at > 1) raise_type("Invalid format specifier");
   if (at < codes.size()) spec.type = codes[at];
+  if (spec.grouping != 0 && spec.type != 0) {
+    const std::u32string_view kinds = spec.grouping == '_' ? U"defgEG%FboxX" : U"defgEG%F";
+    if (kinds.find(spec.type) == std::u32string_view::npos) {
+      std::string type;
+      append_code_point(type, spec.type);
+      raise_type("Cannot specify '{}' with '{}'.", static_cast<char>(spec.grouping), type);
+    }
+  }
   return spec;
 }
 
@@ -140,7 +148,7 @@ std::string sign_text(const Spec& spec, bool negative) {
 
 std::string format_text(Runtime& runtime, const Value& value, const Spec& spec) {
   if (spec.type != 0 && spec.type != 's') unknown_code(spec, value);
-  if (spec.sign != '-' || spec.no_negative_zero) raise_type("Sign not allowed in string format specifier");
+  if (spec.sign != 0 || spec.no_negative_zero) raise_type("Sign not allowed in string format specifier");
   if (spec.alternate) raise_type("Alternate form (#) not allowed in string format specifier");
   if (spec.align == '=') raise_type("'=' alignment not allowed in string format specifier");
   if (spec.grouping != 0) raise_type("Cannot specify ',' with 's'.");
@@ -197,7 +205,7 @@ std::string format_integer(Runtime& runtime, const Value& value, const Spec& spe
   if (spec.no_negative_zero) raise_type("Negative zero coercion (z) not allowed in format specifier with integer");
   const BigInt whole = to_bigint(value);
   if (type == 'c') {
-    if (spec.sign != '-') raise_type("Sign not allowed with integer format specifier 'c'");
+    if (spec.sign != 0) raise_type("Sign not allowed with integer format specifier 'c'");
     if (spec.alternate) raise_type("Alternate form (#) not allowed with integer format specifier 'c'");
     if (whole.negative() || !whole.fits_int64() || whole.to_int64() > 0x10ffff)
       raise_limit("%c arg not in range(0x110000)");
@@ -205,7 +213,6 @@ std::string format_integer(Runtime& runtime, const Value& value, const Spec& spe
     append_code_point(body, static_cast<char32_t>(whole.to_int64()));
     return padded(runtime, spec, "", body, '<');
   }
-  if (spec.grouping == ',' && type != 'd') raise_type("Cannot specify ',' with '{}'.", static_cast<char>(type));
   const int base = type == 'b' ? 2 : type == 'o' ? 8 : type == 'x' || type == 'X' ? 16 : 10;
   if (base == 10) integer_text(value);  // checks the number of digits
   runtime.budget.bytes(whole.bits() * 2);
