@@ -106,6 +106,8 @@ struct Engine::State {
 
   Device& device() const { return ops::device_of(decoder->backend()); }
   void check_ids(std::span<const TokenId> ids) const;
+  void head_rows(Ctx& ctx, const Tensor& normed, int64_t first, const std::function<bool(int64_t position)>& wants,
+                 const RowSink& sink);
   void begin(Running& r);
   void replace_leader(RequestId gone);
   void drop(RequestId id);
@@ -345,18 +347,48 @@ std::vector<EngineEvent> Engine::step() {
   return events;
 }
 
+/// Logits of the rows of `normed` that `wants` names (of rows of the step), a tile at a time.
+void Engine::State::head_rows(Ctx& ctx, const Tensor& normed, int64_t first, const std::function<bool(int64_t)>& wants,
+                              const RowSink& sink) {
+  const auto vocabulary = static_cast<size_t>(decoder->spec().vocabulary);
+  std::vector<float> values;
+  std::vector<int32_t> selected;
+  const int64_t mark = ctx.arena.mark(), rows = normed.dim(0);
+  for (int64_t row = 0; row < rows; ++row) {
+    if (wants(first + row)) selected.push_back(static_cast<int32_t>(row));
+    const bool full = static_cast<int64_t>(selected.size()) == kHeadTileRows;
+    if (selected.empty() || (!full && row + 1 < rows)) continue;
+    ctx.arena.rewind(mark);
+    const Tensor tile = decoder->head(ctx, normed, selected);
+    values.resize(static_cast<size_t>(tile.elements()));
+    ops::download(ctx, tile, values);
+    for (size_t i = 0; i < selected.size(); ++i) {
+      const auto logits = std::span<const float>(values).subspan(i * vocabulary, vocabulary);
+      if (!all_finite(logits)) throw non_finite("logits", first + selected[i]);
+      sink(first + selected[i], 1, logits);
+    }
+    selected.clear();
+  }
+  ctx.arena.rewind(mark);
+}
+
 void Engine::score(std::span<const TokenId> ids, const RowSink& sink, const HiddenRowSink& hidden,
-                   const std::function<bool(int64_t)>& wants_row) {
+                   const std::function<bool(int64_t)>& wants_row, const RowSink& mtp) {
   State& s = *state_;
   s.check_ids(ids);
-  const int64_t vocabulary = s.decoder->spec().vocabulary,
-                layers = static_cast<int64_t>(s.decoder->spec().layers.size());
+  if (mtp && !s.decoder->has_mtp()) {
+    throw Error(ErrorCode::kUnsupportedFeature, "the model has no MTP head, or it was not loaded",
+                "Qwen3-Next and Qwen3.5 checkpoints have one, unless they were saved without it");
+  }
+  const auto layers = static_cast<int64_t>(s.decoder->spec().layers.size()), count = static_cast<int64_t>(ids.size());
   SequenceState state(s.device(), s.decoder->state_layout());
   std::vector<float> values;
-  for (int64_t begin = 0; begin < static_cast<int64_t>(ids.size());) {
-    const int64_t end = std::min(static_cast<int64_t>(ids.size()), begin + s.options.max_step_rows);
+  TokenId after_last{};
+  for (int64_t begin = 0; begin < count;) {
+    const int64_t end = std::min(count, begin + s.options.max_step_rows);
     state.reserve(end);
-    s.arena.reset(s.device(), s.decoder->scratch_bytes(end - begin, kHeadTileRows));
+    s.arena.reset(s.device(), s.decoder->scratch_bytes(end - begin, kHeadTileRows) +
+                                  (mtp ? s.decoder->mtp_scratch_bytes(end - begin) : 0));
     Ctx ctx{s.decoder->backend(), s.arena};
     StepRows rows;
     rows.add(state, ids, begin, end);
@@ -370,23 +402,21 @@ void Engine::score(std::span<const TokenId> ids, const RowSink& sink, const Hidd
     if (hidden) hand_out(layers + 1, normed);
     state.advance_to(end);
 
-    std::vector<int32_t> selected;
-    const int64_t mark = s.arena.mark();
-    for (int64_t row = 0; row < end - begin; ++row) {
-      if (!wants_row || wants_row(begin + row)) selected.push_back(static_cast<int32_t>(row));
-      const bool full = static_cast<int64_t>(selected.size()) == kHeadTileRows;
-      if (selected.empty() || (!full && row + 1 < end - begin)) continue;
-      s.arena.rewind(mark);
-      const Tensor tile = s.decoder->head(ctx, normed, selected);
-      values.resize(static_cast<size_t>(tile.elements()));
-      ops::download(ctx, tile, values);
-      for (size_t i = 0; i < selected.size(); ++i) {
-        const auto logits = std::span<const float>(values).subspan(i * static_cast<size_t>(vocabulary),
-                                                                   static_cast<size_t>(vocabulary));
-        if (!all_finite(logits)) throw non_finite("logits", begin + selected[i]);
-        sink(begin + selected[i], 1, logits);
+    const auto wants = [&](int64_t position) { return !wants_row || wants_row(position); };
+    s.head_rows(
+        ctx, normed, begin, [&](int64_t position) { return wants(position) || (mtp && position + 1 == count); },
+        [&](int64_t position, int64_t one, std::span<const float> logits) {
+          if (mtp && position + 1 == count) {
+            after_last = TokenId{static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin())};
+          }
+          if (wants(position)) sink(position, one, logits);
+        });
+    if (mtp) {
+      for (size_t i = 0; i < rows.ids.size(); ++i) {
+        const auto next = static_cast<size_t>(begin) + i + 1;
+        rows.ids[i] = to_int(next < ids.size() ? ids[next] : after_last);
       }
-      selected.clear();
+      s.head_rows(ctx, s.decoder->forward_mtp(ctx, rows.batch(), normed), begin, wants, mtp);
     }
     begin = end;
   }

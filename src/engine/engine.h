@@ -41,8 +41,11 @@ class Engine {
 
   /// Logits of every position of one sequence from position 0, in row tiles. Throws bad_value, context_overflow,
   /// non_finite. `wants_row` (may be empty = all) skips the head for rows that nobody wants.
+  /// `mtp` receives the logits of the head that predicts one token further, in the same rows; the slot of the last id
+  /// takes the likeliest next one, whatever `wants_row` says of it. Throws unsupported_feature where the decoder has
+  /// none.
   void score(std::span<const TokenId> ids, const RowSink& sink, const HiddenRowSink& hidden = {},
-             const std::function<bool(int64_t position)>& wants_row = {});
+             const std::function<bool(int64_t position)>& wants_row = {}, const RowSink& mtp = {});
 
  private:
   struct State;

@@ -29,6 +29,9 @@ void sigmoid_mul(Ctx& ctx, const Tensor& x, const Tensor& gate, const Tensor& ou
 /// 1
 void scale_rows(Ctx& ctx, const Tensor& x, const Tensor& factors, const Tensor& out);
 
+/// out[t] = a[t], then b[t].   a [T, m], b [T, n], out [T, m + n] f32
+void join_columns(Ctx& ctx, const Tensor& a, const Tensor& b, const Tensor& out);
+
 /// out[i] = x[rows[i]].   x [T, C] f32, rows [N] in [0, T), out [N, C]
 void select_rows(Ctx& ctx, const Tensor& x, std::span<const int32_t> rows, const Tensor& out);
 

@@ -140,4 +140,13 @@ void CpuBackend::scale_rows(Tensor x, Tensor factors, Tensor out) noexcept {
   pool_.parallel_for(rows, grain(rows, kSmall / std::max<int64_t>(1, top_k * n)), std::ref(body));
 }
 
+void CpuBackend::join_columns(Tensor a, Tensor b, Tensor out) noexcept {
+  const int64_t left = a.dim(1), right = b.dim(1);
+  for (int64_t t = 0; t < a.dim(0); ++t) {
+    float* const to = out.f32() + t * (left + right);
+    std::copy_n(a.f32() + t * left, left, to);
+    std::copy_n(b.f32() + t * right, right, to + left);
+  }
+}
+
 }  // namespace duet
