@@ -7,13 +7,15 @@
 #include <vector>
 
 #include "engine/request.h"
+#include "engine/speculative.h"
 
 namespace duet {
 
 class Decoder;
 
 struct EngineOptions {
-  int64_t context_tokens = 0;   // 0 = the model's own; at most that
+  int64_t context_tokens = 0;  // 0 = the model's own; at most that
+  SpeculationOptions speculation;
   int64_t max_step_rows = 256;  // a prompt is read in steps of at most this many rows, so that cancel() acts soon
 };
 
