@@ -22,7 +22,7 @@ void rope(Ctx& ctx, const Tensor& x, const Tensor& cos, const Tensor& sin);
 void silu_mul(Ctx& ctx, const Tensor& gate, const Tensor& up, const Tensor& out);
 
 /// out = x sigmoid(gate) with sigmoid(g) = 1 / (1 + e^-g).   x, out [T, n] f32 (may be the same), gate [T, n], or [T,
-/// 1] for a whole row. Numerics: |out - exact| <= 8 2^-24 |exact|.
+/// 1] for a whole row. Numerics: |out - exact| <= 8 2^-24 |exact| + 2^-148 |x| (e^-|g| below the normal range).
 void sigmoid_mul(Ctx& ctx, const Tensor& x, const Tensor& gate, const Tensor& out);
 
 /// out[t, j] = factors[t, j] x[t], one rounding.   x [T, n] f32, factors [T, k], out [T, k, n]; out may be x where k =
