@@ -21,7 +21,7 @@ constexpr const char* kFormats[] = {"fp8_block",    "ct_fp8_tensor", "ct_fp8_cha
 
 fs::path folder_of(const std::string& format) {
   const fs::path kept = golden("weight_formats/" + format + "/linear");
-  return fs::exists(kept) ? kept : assets("golden/weight_formats/" + format + "/linear");
+  return fs::exists(kept / "linear.safetensors") ? kept : assets("golden/weight_formats/" + format + "/linear");
 }
 
 /// The one layer of a set: a folder with config.json and linear.safetensors.

@@ -18,8 +18,6 @@ constexpr int64_t kMaxBlock = int64_t{1} << 24;
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-bool is_code_type(DType dtype) { return dtype == DType::kF8E4M3 || dtype == DType::kI8 || dtype == DType::kU8; }
-
 }  // namespace
 
 bool is_plain_float(DType dtype) { return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16; }
@@ -71,7 +69,7 @@ std::shared_ptr<const QuantizedSource> QuantizedTensors::find(const std::string&
   }
   const std::string module = stored_name.substr(0, stored_name.size() - kWeight.size());
   const TensorEntry* weight = checkpoint_.find(stored_name);
-  const TensorEntry* packed = weight != nullptr && is_code_type(weight->dtype) ? weight : nullptr;
+  const TensorEntry* packed = weight != nullptr && !is_plain_float(weight->dtype) ? weight : nullptr;
   for (const char* tail : {".qweight", ".weight_packed", ".weight_blocks"}) {
     if (weight == nullptr && packed == nullptr) packed = checkpoint_.find(module + tail);
   }
