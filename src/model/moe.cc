@@ -1,6 +1,9 @@
 #include "model/moe.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <utility>
 
 #include "model/weights.h"
 #include "ops/rows.h"
@@ -11,12 +14,14 @@ Moe Moe::load(WeightLoader& loader, const std::string& prefix, const MoeFfn& spe
   Moe moe;
   moe.spec = spec;
   moe.router = loader.linear(prefix + "router");
-  for (int64_t e = 0; e < spec.experts; ++e) {
-    const std::string expert = prefix + "experts." + std::to_string(e) + ".";
-    moe.gate_proj.add(loader.linear(expert + "gate_proj").weight);
-    moe.up_proj.add(loader.linear(expert + "up_proj").weight);
-    moe.down_proj.add(loader.linear(expert + "down_proj").weight);
-  }
+  const auto load_experts = [&](const char* part, ops::ExpertLinear& experts) {
+    std::vector<std::string> names;
+    for (int64_t e = 0; e < spec.experts; ++e) names.push_back(fmt::format("{}experts.{}.{}", prefix, e, part));
+    for (auto& weight : loader.alike(names)) experts.add(std::move(weight));
+  };
+  load_experts("gate_proj", moe.gate_proj);
+  load_experts("up_proj", moe.up_proj);
+  load_experts("down_proj", moe.down_proj);
   if (spec.shared_dim > 0) moe.shared = Mlp::load(loader, prefix + "shared_expert.");
   if (spec.shared_gate) moe.shared_gate = loader.linear(prefix + "shared_expert_gate");
   return moe;

@@ -51,7 +51,10 @@ int64_t RowMap::stored(int64_t row) const {
   return first + row / run * stride + (pairs ? 2 * (within % half) + within / half : within);
 }
 
-int64_t TensorPlan::bytes() const { return row_bytes(dtype_info(entry->dtype), shape.elements()); }
+int64_t TensorPlan::bytes() const {
+  if (quantized != nullptr) return quantized->bytes / quantized->rows * shape[0];
+  return row_bytes(dtype_info(entry->dtype), shape.elements());
+}
 
 const TensorPlan* ModelDescription::find(const std::string& canonical) const {
   const auto found = tensor_index.find(canonical);

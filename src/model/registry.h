@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -8,6 +9,7 @@
 
 #include "formats/checkpoint.h"
 #include "model/spec.h"
+#include "model/weight_scheme.h"
 
 namespace duet {
 
@@ -42,6 +44,8 @@ struct TensorPlan {
   /// rows.stored(r). Plain floating-point types only.
   std::optional<int64_t> transposed_from;
   Fold fold = Fold::kNone;  // vectors only
+  /// A matrix in a quantised form of Hugging Face checkpoints: rows are those of QuantizedRows, `entry` its codes.
+  std::shared_ptr<const QuantizedSource> quantized = nullptr;
   /// Bytes of the file that it takes.
   int64_t bytes() const;
 };
@@ -52,7 +56,7 @@ struct ModelDescription {
   std::vector<TensorPlan> tensors;
   std::unordered_map<std::string, size_t> tensor_index;  // canonical name to place in `tensors`
   std::vector<std::string> warnings;                     // stray keys of a config.json: errors under --strict
-  std::vector<std::string> notes;                        // what the file holds and Duet does not use yet
+  std::vector<std::string> notes;  // quantised forms; what the file holds and Duet does not use yet
   const TensorPlan* find(const std::string& canonical) const;
 };
 

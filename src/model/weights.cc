@@ -6,8 +6,38 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "model/quantized_rows.h"
 
 namespace duet {
+namespace {
+
+/// Rows that alternate with others in the file: the run that they stand in is read whole.
+template <typename Rows>
+void read_paired_rows(const Rows& stored, const RowMap& map, int64_t begin, int64_t count, std::span<std::byte> out) {
+  const int64_t stride = stored.row_bytes;
+  std::vector<std::byte> held(static_cast<size_t>(map.run * stride));
+  for (int64_t row = begin, loaded = -1; row < begin + count; ++row) {
+    const int64_t first = map.first + row / map.run * map.stride;
+    if (first != loaded) {
+      loaded = first;
+      stored.read(first, map.run, held);
+    }
+    std::copy_n(held.begin() + (map.stored(row) - first) * stride, stride, out.begin() + (row - begin) * stride);
+  }
+}
+
+template <typename Rows>
+void read_mapped_rows(const Rows& stored, const RowMap& map, int64_t begin, int64_t count, std::span<std::byte> out) {
+  const int64_t stride = stored.row_bytes, run = map.run;
+  for (int64_t row = begin; row < begin + count;) {
+    const int64_t together = run == 0 ? begin + count - row : std::min(run - row % run, begin + count - row);
+    stored.read(map.stored(row), together,
+                out.subspan(static_cast<size_t>((row - begin) * stride), static_cast<size_t>(together * stride)));
+    row += together;
+  }
+}
+
+}  // namespace
 
 WeightLoader::WeightLoader(Backend& backend, Device& device, const Checkpoint& checkpoint,
                            const ModelDescription& model, Activations activations,
@@ -32,19 +62,18 @@ void WeightLoader::report(int64_t bytes) {
   if (progress_) progress_(done_bytes_, total_bytes_);
 }
 
-/// Rows that alternate with others in the file: the run that they stand in is read whole.
-void WeightLoader::read_paired_rows(const TensorPlan& plan, int64_t begin, int64_t count,
-                                    std::span<std::byte> out) const {
-  const int64_t stride = row_bytes(dtype_info(plan.entry->dtype), plan.shape[1]), run = plan.rows.run;
-  std::vector<std::byte> held(static_cast<size_t>(run * stride));
-  for (int64_t row = begin, loaded = -1; row < begin + count; ++row) {
-    const int64_t first = plan.rows.first + row / run * plan.rows.stride;
-    if (first != loaded) {
-      loaded = first;
-      checkpoint_.read(*plan.entry, static_cast<uint64_t>(first * stride), held);
-    }
-    std::copy_n(held.begin() + (plan.rows.stored(row) - first) * stride, stride, out.begin() + (row - begin) * stride);
+WeightLoader::StoredRows WeightLoader::stored_rows(const TensorPlan& plan, bool use_float) const {
+  const TensorEntry& entry = *plan.entry;
+  if (plan.quantized == nullptr) {
+    const int64_t stride = row_bytes(dtype_info(entry.dtype), plan.shape[1]);
+    return {entry.dtype, stride, [this, &entry, stride](int64_t first, int64_t, std::span<std::byte> out) {
+              checkpoint_.read(entry, static_cast<uint64_t>(first * stride), out);
+            }};
   }
+  const auto rows = std::make_shared<QuantizedRows>(checkpoint_, *plan.quantized);
+  if (use_float) rows->use_float();
+  return {rows->dtype(), row_bytes(dtype_info(rows->dtype()), plan.shape[1]),
+          [rows](int64_t first, int64_t count, std::span<std::byte> out) { rows->read(first, count, out); }};
 }
 
 /// Each stored row holds one column of the wanted rows; a type of one value a block.
@@ -63,46 +92,56 @@ void WeightLoader::read_transposed_rows(const TensorPlan& plan, int64_t begin, i
   }
 }
 
-void WeightLoader::read_rows(const TensorPlan& plan, int64_t begin, int64_t count, std::span<std::byte> out) const {
+void WeightLoader::read_rows(const StoredRows& stored, const TensorPlan& plan, int64_t begin, int64_t count,
+                             std::span<std::byte> out) const {
   if (plan.transposed_from) return read_transposed_rows(plan, begin, count, out);
-  if (plan.rows.pairs) return read_paired_rows(plan, begin, count, out);
-  if (plan.parts.empty()) return read_mapped_rows(plan, plan.rows, begin, count, out);
-  const int64_t stride = row_bytes(dtype_info(plan.entry->dtype), plan.shape[1]);
+  if (plan.rows.pairs) return read_paired_rows(stored, plan.rows, begin, count, out);
+  if (plan.parts.empty()) return read_mapped_rows(stored, plan.rows, begin, count, out);
+  const int64_t stride = stored.row_bytes;
   int64_t before = 0;
   for (const RowMap& part : plan.parts) {
     const int64_t first = std::max(begin, before), last = std::min(begin + count, before + part.count);
     if (first < last) {
       read_mapped_rows(
-          plan, part, first - before, last - first,
+          stored, part, first - before, last - first,
           out.subspan(static_cast<size_t>((first - begin) * stride), static_cast<size_t>((last - first) * stride)));
     }
     before += part.count;
   }
 }
 
-void WeightLoader::read_mapped_rows(const TensorPlan& plan, const RowMap& rows, int64_t begin, int64_t count,
-                                    std::span<std::byte> out) const {
-  const int64_t stride = row_bytes(dtype_info(plan.entry->dtype), plan.shape[1]), run = rows.run;
-  for (int64_t row = begin; row < begin + count;) {
-    const int64_t together = run == 0 ? begin + count - row : std::min(run - row % run, begin + count - row);
-    checkpoint_.read(*plan.entry, static_cast<uint64_t>(rows.stored(row) * stride),
-                     out.subspan(static_cast<size_t>((row - begin) * stride), static_cast<size_t>(together * stride)));
-    row += together;
-  }
+std::shared_ptr<const PackedWeight> WeightLoader::pack(const TensorPlan& matrix, bool use_float) {
+  const StoredRows stored = stored_rows(matrix, use_float);
+  WeightSource source{matrix.canonical, stored.dtype, matrix.shape[0], matrix.shape[1], {}, activations_};
+  source.read_rows = [&](int64_t begin, int64_t count, std::span<std::byte> out) {
+    read_rows(stored, matrix, begin, count, out);
+  };
+  auto packed = ops::pack_weight(backend_, source);
+  packed_bytes_ += packed->bytes();
+  report(matrix.bytes());
+  return packed;
 }
 
 Linear WeightLoader::linear(const std::string& prefix) {
-  const TensorPlan& matrix = plan(prefix + ".weight");
-  WeightSource source{matrix.canonical, matrix.entry->dtype, matrix.shape[0], matrix.shape[1], {}, activations_};
-  source.read_rows = [this, &matrix](int64_t begin, int64_t count, std::span<std::byte> out) {
-    read_rows(matrix, begin, count, out);
-  };
   Linear layer;
-  layer.weight = ops::pack_weight(backend_, source);
-  packed_bytes_ += layer.weight->bytes();
-  report(matrix.bytes());
+  layer.weight = pack(plan(prefix + ".weight"), /*use_float=*/false);
   if (has(prefix + ".bias")) layer.bias = vector(prefix + ".bias");
   return layer;
+}
+
+std::vector<std::shared_ptr<const PackedWeight>> WeightLoader::alike(const std::vector<std::string>& prefixes) {
+  std::optional<DType> first;
+  bool differ = false;
+  for (const std::string& prefix : prefixes) {
+    const TensorPlan& matrix = plan(prefix + ".weight");
+    if (matrix.quantized == nullptr) continue;  // their types are the file's own
+    const DType dtype = QuantizedRows(checkpoint_, *matrix.quantized).dtype();
+    differ = differ || dtype != first.value_or(dtype);
+    first = first.value_or(dtype);
+  }
+  std::vector<std::shared_ptr<const PackedWeight>> packed;
+  for (const std::string& prefix : prefixes) packed.push_back(pack(plan(prefix + ".weight"), differ));
+  return packed;
 }
 
 Tensor WeightLoader::to_device(const std::vector<float>& values) {

@@ -23,6 +23,8 @@ class WeightLoader {
 
   /// `prefix`.weight packed, with `prefix`.bias where the description has one.
   Linear linear(const std::string& prefix);
+  /// The same for several matrices that one operation multiplies with, of one type. Without biases.
+  std::vector<std::shared_ptr<const PackedWeight>> alike(const std::vector<std::string>& prefixes);
   /// A vector in float32.
   Tensor vector(const std::string& canonical);
   /// A vector of n ones, for a norm without a weight.
@@ -35,10 +37,16 @@ class WeightLoader {
 
  private:
   const TensorPlan& plan(const std::string& canonical) const;
-  void read_rows(const TensorPlan& plan, int64_t begin, int64_t count, std::span<std::byte> out) const;
-  void read_mapped_rows(const TensorPlan& plan, const RowMap& rows, int64_t begin, int64_t count,
-                        std::span<std::byte> out) const;
-  void read_paired_rows(const TensorPlan& plan, int64_t begin, int64_t count, std::span<std::byte> out) const;
+  /// Where the rows of a stored matrix come from: rows [first, first + count) in the type that they are packed in.
+  struct StoredRows {
+    DType dtype;
+    int64_t row_bytes;
+    std::function<void(int64_t first, int64_t count, std::span<std::byte> out)> read;
+  };
+  StoredRows stored_rows(const TensorPlan& plan, bool use_float) const;
+  std::shared_ptr<const PackedWeight> pack(const TensorPlan& matrix, bool use_float);
+  void read_rows(const StoredRows& stored, const TensorPlan& plan, int64_t begin, int64_t count,
+                 std::span<std::byte> out) const;
   void read_transposed_rows(const TensorPlan& plan, int64_t begin, int64_t count, std::span<std::byte> out) const;
   Tensor to_device(const std::vector<float>& values);
   void report(int64_t bytes);

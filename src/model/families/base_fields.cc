@@ -73,11 +73,7 @@ BaseFields read_base_config(Fields& config, int64_t default_head_dim) {
     fail(ErrorCode::kUnsupportedFeature, "{}: {} asks for code from the model folder, which is never run",
          config.file(), config.name("auto_map"));
   }
-  if (const Json* quantization = config.raw("quantization_config")) {
-    const Json* method = quantization->find("quant_method");
-    fail(ErrorCode::kUnsupportedFeature, "{}: {}.quant_method is {}, which is not supported", config.file(),
-         config.name("quantization_config"), method != nullptr ? printable(method->dump(), 60) : "absent");
-  }
+  config.ignore({"quantization_config"});  // of the tensors: QuantizationConfig
   BaseFields base;
   base.hidden = config.require_integer("hidden_size", 1, kMaxDim);
   base.layers = config.require_integer("num_hidden_layers", 1, kMaxLayers);
@@ -186,6 +182,7 @@ TextConfig open_text_config(const Checkpoint& checkpoint, std::initializer_list<
   TextConfig config{Fields::of_json(*text, "config.json", "text_config."), true, false};
   config.outer_tied = outer.boolean("tie_word_embeddings").value_or(false);
   outer.ignore(outer_keys);
+  outer.ignore({"quantization_config"});
   close_config(outer, warnings);
   return config;
 }

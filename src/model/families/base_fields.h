@@ -37,7 +37,7 @@ TextConfig open_text_config(const Checkpoint& checkpoint, std::initializer_list<
 std::vector<bool> read_moe_layers(Fields& config, int64_t layers);
 
 /// Of a config.json, or of the part of it that describes the text model. `default_head_dim` 0 = hidden / heads. Judges
-/// the ids of special tokens and what no model of ours has (hidden_act other than silu, quantization_config, auto_map).
+/// the ids of special tokens and what no model of ours has (hidden_act other than silu, auto_map).
 BaseFields read_base_config(Fields& config, int64_t default_head_dim);
 /// Of GGUF metadata. `tied` is told by the tensors.
 BaseFields read_base_gguf(Fields& fields, const Checkpoint& checkpoint);

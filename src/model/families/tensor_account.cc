@@ -3,11 +3,10 @@
 #include <utility>
 
 #include "base/error.h"
+#include "model/families/quantized_tensors.h"
 
 namespace duet {
 namespace {
-
-bool is_plain_float(DType dtype) { return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16; }
 
 bool is_matrix_dtype(DType dtype) {
   if (is_plain_float(dtype)) return true;
@@ -16,16 +15,24 @@ bool is_matrix_dtype(DType dtype) {
   return dtype_info(dtype).block_size > 1 && can_dequantize(dtype);
 }
 
-const std::string& file_of(const Checkpoint& checkpoint, const TensorEntry& entry) {
-  return checkpoint.files()[static_cast<size_t>(entry.file)]->name();
-}
-
 }  // namespace
 
 void require_vector_dtype(const Checkpoint& checkpoint, const TensorEntry& entry) {
   if (is_plain_float(entry.dtype)) return;
   fail(ErrorCode::kBadDtype, "{}: tensor '{}' has type {}, legal are f32, f16, bf16", file_of(checkpoint, entry),
        printable(entry.name), dtype_info(entry.dtype).name);
+}
+
+TensorAccount::TensorAccount(const Checkpoint& checkpoint)
+    : checkpoint_(checkpoint),
+      gguf_(checkpoint.metadata() != nullptr),
+      quantization_(QuantizationConfig::read(checkpoint, warnings_)) {}
+
+std::shared_ptr<const QuantizedSource> TensorAccount::quantised(const std::string& stored_name, const Shape& shape) {
+  if (!quantization_) return nullptr;
+  auto source = QuantizedTensors(checkpoint_, *quantization_, taken_).find(stored_name, shape);
+  if (source != nullptr) ++quantised_matrices_;
+  return source;
 }
 
 const TensorEntry& TensorAccount::take(const std::string& stored_name, const Shape& shape) {
@@ -65,6 +72,11 @@ void TensorAccount::row_matrix(const TensorName& name, int64_t n) {
 
 void TensorAccount::part(const std::string& canonical, const std::string& stored_name, const Shape& stored_shape,
                          Shape shape, const RowMap& rows, std::optional<int64_t> transposed_from) {
+  if (auto source = quantised(stored_name, stored_shape)) {
+    const TensorEntry* codes = source->codes;
+    plans_.push_back({canonical + ".weight", codes, shape, rows, {}, {}, Fold::kNone, std::move(source)});
+    return;
+  }
   const TensorEntry& entry = take(stored_name, stored_shape);
   check_matrix_dtype(entry, transposed_from.has_value());
   plans_.push_back({canonical + ".weight", &entry, shape, rows, {}, transposed_from, Fold::kNone});
@@ -72,6 +84,11 @@ void TensorAccount::part(const std::string& canonical, const std::string& stored
 
 void TensorAccount::parts(const std::string& canonical, const std::string& stored_name, const Shape& stored_shape,
                           Shape shape, std::vector<RowMap> parts) {
+  if (auto source = quantised(stored_name, stored_shape)) {
+    const TensorEntry* codes = source->codes;
+    plans_.push_back({canonical + ".weight", codes, shape, {}, std::move(parts), {}, Fold::kNone, std::move(source)});
+    return;
+  }
   const TensorEntry& entry = take(stored_name, stored_shape);
   check_matrix_dtype(entry, false);
   plans_.push_back({canonical + ".weight", &entry, shape, {}, std::move(parts), {}, Fold::kNone});
@@ -102,6 +119,11 @@ void TensorAccount::close(ModelDescription& model) {
       fail(ErrorCode::kUnexpectedTensor, "{}: tensor '{}' {} is not explained by the configuration",
            file_of(checkpoint_, entry), printable(entry.name), entry.shape.str());
     }
+  }
+  model.warnings.insert(model.warnings.end(), warnings_.begin(), warnings_.end());
+  if (quantization_) {
+    model.notes.push_back(
+        fmt::format("the weights of {} matrices are quantised: {}", quantised_matrices_, quantization_->summary()));
   }
   model.tensors = std::move(plans_);
   for (size_t i = 0; i < model.tensors.size(); ++i) model.tensor_index.emplace(model.tensors[i].canonical, i);

@@ -1,12 +1,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <unordered_set>
 #include <vector>
 
 #include "formats/checkpoint.h"
+#include "model/families/quantization_config.h"
 #include "model/registry.h"
 
 namespace duet {
@@ -19,8 +21,8 @@ struct TensorName {
 /// Takes a checkpoint's tensors one by one under their canonical names and refuses what is left over.
 class TensorAccount {
  public:
-  explicit TensorAccount(const Checkpoint& checkpoint)
-      : checkpoint_(checkpoint), gguf_(checkpoint.metadata() != nullptr) {}
+  /// Reads quantization_config: throws what QuantizationConfig::read() throws.
+  explicit TensorAccount(const Checkpoint& checkpoint);
   bool gguf() const { return gguf_; }
   /// By its full stored name.
   bool has(const std::string& stored_name) const { return checkpoint_.find(stored_name) != nullptr; }
@@ -54,9 +56,14 @@ class TensorAccount {
   const std::string& stored(const TensorName& name) const { return gguf_ ? name.gguf : name.hf; }
   const TensorEntry& take(const std::string& stored_name, const Shape& shape);
   void check_matrix_dtype(const TensorEntry& entry, bool transposed) const;
+  /// nullptr where the file has the matrix plain.
+  std::shared_ptr<const QuantizedSource> quantised(const std::string& stored_name, const Shape& shape);
 
   const Checkpoint& checkpoint_;
   bool gguf_;
+  std::vector<std::string> warnings_;
+  std::optional<QuantizationConfig> quantization_;  // after warnings_, which its reading fills
+  int64_t quantised_matrices_ = 0;
   std::unordered_set<std::string> taken_;
   std::vector<TensorPlan> plans_;
 };

@@ -1,0 +1,162 @@
+// Tiny models in every quantised form of Hugging Face checkpoints (golden/weight_formats) against logits of the decoded
+// weights in float64; bounds as its README derives them.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <fstream>
+
+#include "backend/backend.h"
+#include "formats/safetensors_writer.h"
+#include "tests/compare.h"
+#include "tests/golden_file.h"
+#include "tests/model_golden.h"
+#include "tests/support.h"
+
+namespace duet::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kFormats[] = {
+    "fp8_block", "ct_fp8_tensor", "ct_fp8_channel", "ct_int8",   "ct_int4", "ct_int4_asym", "ct_mxfp4",
+    "ct_nvfp4",  "awq",           "gptq4",          "gptq4_act", "gptq8",   "nf4",          "nf4_double"};
+
+class WeightFormats : public testing::TestWithParam<std::tuple<const char*, const char*>> {};
+
+TEST_P(WeightFormats, LogitsAndGreedyIds) {
+  DUET_SKIP_WITHOUT_ASSETS("golden/weight_formats");
+  const fs::path folder = assets("golden/weight_formats") / std::get<0>(GetParam()) / "model";
+  const auto prompts = read_prompts(folder / "ids.json");
+  const Json info = parse_json(read_text_file(folder / "ids.json", 1 << 20), "ids.json");
+  const GoldenFile expect(folder / "expect.safetensors");
+  Runtime runtime(2);
+  const auto model = load_model(folder, runtime, std::get<1>(GetParam()));
+  EXPECT_EQ(model->description.warnings, std::vector<std::string>{});
+  Engine engine(model->decoder);
+  const Scores scores = score_all(engine, prompts, false);
+  const auto vocabulary = static_cast<size_t>(model->decoder->spec().vocabulary);
+  std::vector<float> selected;
+  for (const Json& place : info.find("logit_rows")->array()) {
+    size_t row = static_cast<size_t>(place.array()[1].integer());
+    for (int64_t p = 0; p < place.array()[0].integer(); ++p) row += prompts[static_cast<size_t>(p)].size();
+    const auto at = scores.logits.begin() + static_cast<int64_t>(row * vocabulary);
+    selected.insert(selected.end(), at, at + static_cast<int64_t>(vocabulary));
+  }
+  const std::vector<float> expected = expect.f32("logits");
+  double largest = 0;
+  for (const float v : expected) largest = std::max(largest, std::abs(static_cast<double>(v)));
+  const double bound = 1.5e-4 * largest;
+  EXPECT_TRUE(all_close(selected, expected, bound));
+  const auto ids = expect.i32("greedy_ids");
+  const auto margins = expect.f32("greedy_margin");
+  const size_t steps = ids.size() / prompts.size();
+  size_t compared = 0;
+  for (size_t p = 0; p < prompts.size(); ++p) {
+    const auto made = greedy(engine, prompts[p], static_cast<int64_t>(steps));
+    ASSERT_EQ(made.size(), steps);
+    const size_t decided = decided_steps(std::span(margins).subspan(p * steps, steps), 2 * bound);
+    for (size_t i = 0; i < decided; ++i)
+      EXPECT_EQ(to_int(made[i]), ids[p * steps + i]) << "prompt " << p << " step " << i;
+    compared += decided;
+  }
+  EXPECT_GT(compared, ids.size() / 2);
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, WeightFormats,
+                         testing::Combine(testing::ValuesIn(kFormats), testing::Values("ref", "deferred", "cpu")),
+                         [](const auto& tested) {
+                           return std::string(std::get<0>(tested.param)) + "_" + std::get<1>(tested.param);
+                         });
+
+/// A matrix of a layer, but for the ends: what compressed-tensors quantises.
+bool is_quantised(const TensorEntry& entry) {
+  return entry.shape.rank() == 2 && entry.name.ends_with(".weight") &&
+         entry.name.find("embed_tokens") == std::string::npos && entry.name.find("lm_head") == std::string::npos;
+}
+
+/// The model `from` with its matrices as codes of 8 bits and a scale a row, or as the float32 numbers which these mean.
+/// Every third matrix has scales that are no float16 numbers, so experts of one layer differ in what can hold them.
+void write_int8(const fs::path& from, const fs::path& to, bool as_codes) {
+  const Checkpoint checkpoint = Checkpoint::open(from, {.config = true, .weights = true});
+  std::vector<SafetensorsWriter::Declared> declared;
+  std::vector<std::vector<std::byte>> data;
+  const auto add = [&](const std::string& name, DType dtype, const Shape& shape, std::span<const std::byte> bytes) {
+    declared.push_back({name, dtype, shape});
+    data.emplace_back(bytes.begin(), bytes.end());
+  };
+  size_t matrices = 0;
+  for (const TensorEntry& entry : checkpoint.tensors()) {
+    std::vector<std::byte> raw(entry.bytes);
+    checkpoint.read(entry, 0, raw);
+    if (!is_quantised(entry)) {
+      add(entry.name, entry.dtype, entry.shape, raw);
+      continue;
+    }
+    const auto rows = static_cast<size_t>(entry.shape[0]), cols = static_cast<size_t>(entry.shape[1]);
+    std::vector<float> values(rows * cols), scales(rows);
+    dequantize(entry.dtype, raw.data(), static_cast<int64_t>(values.size()), values.data());
+    std::vector<int8_t> codes(values.size());
+    const bool odd = ++matrices % 3 == 0;
+    for (size_t r = 0; r < rows; ++r) {
+      float largest = 1e-6F;
+      for (size_t i = r * cols; i < (r + 1) * cols; ++i) largest = std::max(largest, std::abs(values[i]));
+      scales[r] = f16_to_f32(f32_to_f16(largest / 120)) * (odd ? 1.0001F : 1.0F);
+      for (size_t i = r * cols; i < (r + 1) * cols; ++i) {
+        codes[i] = static_cast<int8_t>(std::clamp(std::round(values[i] / scales[r]), -128.0F, 127.0F));
+        values[i] = static_cast<float>(codes[i]) * scales[r];
+      }
+    }
+    if (as_codes) {
+      add(entry.name, DType::kI8, entry.shape, std::as_bytes(std::span(codes)));
+      add(entry.name + "_scale", DType::kF32, {entry.shape[0], 1}, std::as_bytes(std::span(scales)));
+    } else {
+      add(entry.name, DType::kF32, entry.shape, std::as_bytes(std::span(values)));
+    }
+  }
+  fs::create_directories(to);
+  SafetensorsWriter writer(to / "model.safetensors", declared);
+  for (size_t i = 0; i < data.size(); ++i) writer.append(i, data[i]);
+  writer.finish();
+  Json config = *checkpoint.config();
+  if (as_codes) {
+    config.object().emplace_back("quantization_config", parse_json(R"({"quant_method": "compressed-tensors",
+      "format": "int-quantized", "config_groups": {"a": {"targets": ["Linear"],
+      "weights": {"num_bits": 8, "type": "int", "strategy": "channel", "symmetric": true}}}})",
+                                                                   "test"));
+  }
+  std::ofstream(to / "config.json") << config.dump();
+}
+
+class QuantisedFamilies : public testing::TestWithParam<const char*> {};
+
+/// Runs of rows, parts, pairs and single experts are those of the matrix, whatever it is stored in.
+TEST_P(QuantisedFamilies, ComputeWhatTheirDecodedWeightsDo) {
+  const fs::path from = golden(std::string("text/") + GetParam()), folder = temporary_folder();
+  write_int8(from, folder / "codes", true);
+  write_int8(from, folder / "floats", false);
+  const auto prompts = read_prompts(from / "ids.json");
+  std::vector<float> logits[2];
+  for (const bool codes : {false, true}) {
+    Runtime runtime(2);
+    const auto model = load_model(folder / (codes ? "codes" : "floats"), runtime, "cpu");
+    Engine engine(model->decoder);
+    logits[codes ? 1 : 0] = score_all(engine, prompts, false).logits;
+  }
+  double largest = 0;
+  for (const float v : logits[0]) largest = std::max(largest, std::abs(static_cast<double>(v)));
+  EXPECT_TRUE(all_close(logits[1], logits[0], 1.5e-4 * largest));
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, QuantisedFamilies,
+                         testing::Values("llama-bias", "qwen2-bias", "qwen3-dense", "qwen3moe", "llama4-scout",
+                                         "qwen3next", "qwen35-moe"),
+                         [](const auto& tested) {
+                           std::string name = tested.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+}  // namespace
+}  // namespace duet::test
