@@ -24,7 +24,7 @@ DecoderOptions parse_arithmetic(const SessionOptions& options) {
 
 Session::Session(const std::filesystem::path& path, const SessionOptions& options,
                  const std::function<void(int64_t, int64_t)>& progress)
-    : runtime_(options.threads), model_(path) {
+    : runtime_(options.threads), model_(options.synthetic ? LoadedModel(path, *options.synthetic) : LoadedModel(path)) {
   const DecoderOptions arithmetic = parse_arithmetic(options);
   Backend& backend = runtime_.backend(options.backend);
   model_.description();

@@ -26,6 +26,8 @@ struct SessionOptions {
   std::string kv_type = "f32";      // or "f16", "bf16", "q8_0"
   int64_t context_tokens = 0;       // 0 = the model's own; at most that
   bool text = true;                 // false: ids alone are worked with, the model needs no tokenizer
+  /// The path is a configuration, its weights are made up.
+  std::optional<SyntheticOptions> synthetic = std::nullopt;
 };
 
 /// A model, ready to answer. Text in, events out. Used by one thread.

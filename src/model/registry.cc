@@ -53,6 +53,11 @@ int64_t RowMap::stored(int64_t row) const {
 
 int64_t TensorPlan::bytes() const { return row_bytes(dtype_info(entry->dtype), shape.elements()); }
 
+int64_t TensorPlan::memory_bytes() const {
+  if (is_vector) return shape.elements() * static_cast<int64_t>(sizeof(float));
+  return packed_bytes(dtype_info(entry->dtype), shape[0], shape[1]);
+}
+
 const TensorPlan* ModelDescription::find(const std::string& canonical) const {
   const auto found = tensor_index.find(canonical);
   return found == tensor_index.end() ? nullptr : &tensors[found->second];

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/check.h"
 #include "base/error.h"
 
 namespace duet {
@@ -29,6 +30,7 @@ void require_vector_dtype(const Checkpoint& checkpoint, const TensorEntry& entry
 }
 
 const TensorEntry& TensorAccount::take(const std::string& stored_name, const Shape& shape) {
+  if (lists_) return list(stored_name, shape);
   const TensorEntry* entry = checkpoint_.find(stored_name);
   if (entry == nullptr) {
     const std::string file = checkpoint_.files().empty() ? checkpoint_.name() : checkpoint_.files().front()->name();
@@ -40,6 +42,16 @@ const TensorEntry& TensorAccount::take(const std::string& stored_name, const Sha
          entry->shape.str(), shape.str());
   }
   return *entry;
+}
+
+const TensorEntry& TensorAccount::list(const std::string& stored_name, const Shape& shape) {
+  const auto [at, is_new] = listed_by_name_.emplace(stored_name, nullptr);
+  if (is_new) {
+    listed_.push_back({stored_name, DType::kBF16, shape});
+    at->second = &listed_.back();
+  }
+  DUET_CHECK(at->second->shape == shape);
+  return *at->second;
 }
 
 void TensorAccount::check_matrix_dtype(const TensorEntry& entry, bool transposed) const {
@@ -81,7 +93,7 @@ void TensorAccount::values(const std::string& canonical, const std::string& stor
                            Shape shape, const RowMap& rows, Fold fold) {
   const TensorEntry& entry = take(stored_name, stored_shape);
   require_vector_dtype(checkpoint_, entry);
-  plans_.push_back({canonical, &entry, shape, rows, {}, {}, fold});
+  plans_.push_back({canonical, &entry, shape, rows, {}, {}, fold, true});
 }
 
 void TensorAccount::vector(const TensorName& name, int64_t n, Fold fold) {
@@ -103,6 +115,7 @@ void TensorAccount::close(ModelDescription& model) {
            file_of(checkpoint_, entry), printable(entry.name), entry.shape.str());
     }
   }
+  model.listed = std::make_shared<const std::deque<TensorEntry>>(std::move(listed_));
   model.tensors = std::move(plans_);
   for (size_t i = 0; i < model.tensors.size(); ++i) model.tensor_index.emplace(model.tensors[i].canonical, i);
 }

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -20,8 +22,10 @@ struct TensorName {
 class TensorAccount {
  public:
   explicit TensorAccount(const Checkpoint& checkpoint)
-      : checkpoint_(checkpoint), gguf_(checkpoint.metadata() != nullptr) {}
+      : checkpoint_(checkpoint), gguf_(checkpoint.metadata() != nullptr), lists_(checkpoint.wants_tensors()) {}
   bool gguf() const { return gguf_; }
+  /// The checkpoint has no tensors yet (model/synthetic.h): what is taken is listed for the description.
+  bool lists() const { return lists_; }
   /// By its full stored name.
   bool has(const std::string& stored_name) const { return checkpoint_.find(stored_name) != nullptr; }
 
@@ -53,10 +57,13 @@ class TensorAccount {
  private:
   const std::string& stored(const TensorName& name) const { return gguf_ ? name.gguf : name.hf; }
   const TensorEntry& take(const std::string& stored_name, const Shape& shape);
+  const TensorEntry& list(const std::string& stored_name, const Shape& shape);
   void check_matrix_dtype(const TensorEntry& entry, bool transposed) const;
 
   const Checkpoint& checkpoint_;
-  bool gguf_;
+  bool gguf_, lists_;
+  std::deque<TensorEntry> listed_;  // plans point into it
+  std::unordered_map<std::string, const TensorEntry*> listed_by_name_;
   std::unordered_set<std::string> taken_;
   std::vector<TensorPlan> plans_;
 };
