@@ -19,12 +19,14 @@ struct BenchArguments {
   bool markdown = false;
   BenchOptions options;
   SessionOptions session;
+  SyntheticArguments synthetic;
 };
 
 void run_bench(BenchArguments& arguments, bool json) {
   check_report_flags(json, arguments.markdown);
   watch_interrupts();
   const std::filesystem::path path = resolve_model(arguments.model);
+  arguments.session.synthetic = arguments.synthetic.options();
   BenchOptions& options = arguments.options;
   for (const std::string& typed : arguments.peers) options.peers.push_back(parse_peer(typed));
   options.peer_model = path;
@@ -88,6 +90,7 @@ void add_bench_command(CLI::App& app, CommandState& state) {
   command->add_flag("--md", arguments->markdown, "print Markdown");
   command->add_flag("--json", state.json_errors, "print one JSON object");
   add_session_options(*command, arguments->session, /*context=*/true);
+  add_synthetic_options(*command, arguments->synthetic);
   command->footer(
       "Prompts are of tokens at random; a figure is the median of the repetitions. Beside it stands what the machine can\n"
       "do: the bytes that memory gives in a second (measured before each repetition, with large pages and reading ahead),\n"
@@ -96,6 +99,7 @@ void add_bench_command(CLI::App& app, CommandState& state) {
       "Examples:\n"
       "  duet bench smollm2-135m --activations native\n"
       "  duet bench model.gguf --prompt 128 --gen 32 --depth 2048 --threads 1 --json\n"
+      "  duet bench config.json --synthetic --layers 2\n"
       "  duet bench smollm2-135m --parallel 8 --against llama.cpp=build --against ik_llama.cpp=ik/build --md");
   command->callback([arguments, &state] { run_bench(*arguments, state.json_errors); });
 }

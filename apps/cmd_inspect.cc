@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "apps/command.h"
+#include "apps/generation_options.h"
 #include "apps/inspect_report.h"
 #include "base/error.h"
 #include "formats/checkpoint.h"
@@ -12,6 +13,7 @@
 #include "hub/resolve.h"
 #include "model/generation_config.h"
 #include "model/registry.h"
+#include "model/synthetic.h"
 #include "terminal/output.h"
 #include "text/tokenizer.h"
 
@@ -23,6 +25,7 @@ struct InspectOptions {
   std::string tensor;
   std::string out;
   bool list_tensors = false;
+  SyntheticArguments synthetic;
 };
 
 const TensorEntry& require_tensor(const Checkpoint& checkpoint, const std::string& name) {
@@ -46,7 +49,9 @@ void judge_tokenizer(const Checkpoint& checkpoint) {
 void inspect(const InspectOptions& options, bool json) {
   const std::filesystem::path path = resolve_model(options.model);
   const bool judge_model = options.tensor.empty() && !options.list_tensors;
-  const Checkpoint checkpoint = Checkpoint::open(path, {.config = judge_model});
+  const auto synthetic = options.synthetic.options();
+  const Checkpoint checkpoint =
+      synthetic ? open_synthetic(path, *synthetic) : Checkpoint::open(path, {.config = judge_model});
   if (!options.tensor.empty()) {
     export_tensor(checkpoint, require_tensor(checkpoint, options.tensor), options.out);
     return;
@@ -80,6 +85,7 @@ void add_inspect_command(CLI::App& app, CommandState& state) {
   CLI::Option* out = command->add_option("--out", options->out, "the safetensors file to write");
   tensor->needs(out)->excludes(list);
   out->needs(tensor);
+  add_synthetic_options(*command, options->synthetic);
   command->add_flag("--json", state.json_errors, "print one JSON object");
   command->footer(
       "Examples:\n  duet inspect smollm2-135m\n  duet inspect model.gguf --tensors\n"

@@ -23,6 +23,7 @@ struct LogitsArguments {
   std::string model, ids_file, rows_file, out;
   LogitJob job;
   SessionOptions session;
+  SyntheticArguments synthetic;
 };
 
 Json read_json(const std::string& file) {
@@ -33,7 +34,9 @@ void logits(LogitsArguments& arguments, bool json) {
   DecoderOptions arithmetic = parse_arithmetic(arguments.session);
   watch_interrupts();
   Runtime runtime(arguments.session.threads);  // outlives what is packed for its backends
-  LoadedModel model(resolve_model(arguments.model));
+  const std::filesystem::path path = resolve_model(arguments.model);
+  const auto synthetic = arguments.synthetic.options();
+  LoadedModel model = synthetic ? LoadedModel(path, *synthetic) : LoadedModel(path);
   const ModelSpec& spec = model.description().spec;
   LogitJob& job = arguments.job;
   arithmetic.mtp = job.mtp;
@@ -80,6 +83,7 @@ void add_logits_command(CLI::App& app, CommandState& state) {
       ->type_name("FILE");
   command->add_flag("--json", state.json_errors, "print one JSON object");
   add_session_options(*command, arguments->session, /*context=*/false);
+  add_synthetic_options(*command, arguments->synthetic);
   command->footer(
       "Each sequence stands for itself, from position 0; no BOS is added and no tokenizer is needed. The file holds `logits`\n"
       "F32 [rows, vocabulary] with the rows of all sequences in order, with --hidden `hidden.*` F32 [rows, hidden size], with\n"

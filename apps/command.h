@@ -21,6 +21,7 @@ struct CommandState {
   X(run)                 \
   X(compare)             \
   X(bench)               \
+  X(plan)                \
   X(pull)                \
   X(list)                \
   X(rm)                  \

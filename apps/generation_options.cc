@@ -80,7 +80,7 @@ void add_session_options(CLI::App& command, SessionOptions& options, bool contex
       ->type_name("TYPE");
   if (!context) return;
   command
-      .add_option("--ctx", options.context_tokens,
+      .add_option("--ctx,--context", options.context_tokens,
                   "tokens that prompt and answer may have together (default: the model's own)")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 31))
       ->type_name("N");
@@ -96,6 +96,28 @@ void add_speculation_options(CLI::App& command, SessionOptions& options) {
   command.add_option("--draft-tokens", options.draft_tokens, "tokens that are drafted at once (default: 4)")
       ->check(CLI::Range(int64_t{1}, int64_t{16}))
       ->type_name("N");
+}
+
+std::optional<SyntheticOptions> SyntheticArguments::options() const {
+  if (!wanted && layers > 0) fail(ErrorCode::kUsageError, "--layers goes with --synthetic");
+  if (!wanted) return std::nullopt;
+  SyntheticOptions synthetic{.seed = seed};
+  if (layers > 0) synthetic.layers = layers;
+  return synthetic;
+}
+
+void add_synthetic_options(CLI::App& command, SyntheticArguments& arguments) {
+  CLI::Option* const synthetic = command.add_flag_function(
+      "--synthetic{0}",
+      [&arguments](int64_t seed) {
+        arguments.wanted = true;
+        arguments.seed = static_cast<uint64_t>(seed);
+      },
+      "MODEL is a config.json or its folder; the weights are random numbers of this seed (--synthetic=SEED)");
+  command.add_option("--layers", arguments.layers, "with --synthetic: only the first N layers")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 16))
+      ->type_name("N")
+      ->needs(synthetic);
 }
 
 void add_sampling_options(CLI::App& command, SamplingOptions& options) {

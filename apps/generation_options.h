@@ -17,6 +17,16 @@ void add_session_options(CLI::App& command, SessionOptions& options, bool contex
 /// --speculate and --draft-tokens.
 void add_speculation_options(CLI::App& command, SessionOptions& options);
 
+/// --synthetic[=SEED] and --layers: a configuration without weights as a model.
+struct SyntheticArguments {
+  bool wanted = false;
+  uint64_t seed = 0;
+  int64_t layers = 0;  // 0 = all
+  /// std::nullopt: the model has weights. Throws usage_error (--layers without --synthetic).
+  std::optional<SyntheticOptions> options() const;
+};
+void add_synthetic_options(CLI::App& command, SyntheticArguments& arguments);
+
 /// Options of sampling that were given; the others keep the command's defaults.
 struct SamplingOptions {
   std::vector<std::pair<std::string, std::string>> fields;  // of sampling_fields(), judged; name and text

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 #include <vector>
 
@@ -9,6 +10,11 @@ namespace duet {
 
 /// The level of the CPU backend that "" of make_cpu_backend() means: "avx2". Throws what that throws.
 std::string_view cpu_level_name();
+
+/// Memory that the CPU backend takes beside weights and the arena: each thread's scratch, and a block of activation
+/// rows as wide as the widest matrix.
+int64_t cpu_scratch_bytes(int threads);
+int64_t cpu_activation_bytes(int64_t columns);
 
 /// Bytes per second that the threads of `pool`, or with `one_thread` the caller alone, read from memory: 256 MiB in
 /// large pages, far more than a cache holds, fetched ahead at several distances; the best of several passes, for about

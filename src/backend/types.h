@@ -28,6 +28,11 @@ struct WeightSource {
   Activations activations = Activations::kF32;
 };
 
+/// What a packed matrix takes: every backend keeps the blocks of the source, in an order of its own.
+constexpr int64_t packed_bytes(const DTypeInfo& info, int64_t rows, int64_t cols) {
+  return rows * row_bytes(info, cols);
+}
+
 /// A weight matrix in its backend's own layout; opaque to all but that backend.
 class PackedWeight {
  public:

@@ -8,6 +8,9 @@ namespace duet {
 LoadedModel::LoadedModel(const std::filesystem::path& path, const CheckpointNeeds& needs)
     : checkpoint_(Checkpoint::open(path, needs)) {}
 
+LoadedModel::LoadedModel(const std::filesystem::path& path, const SyntheticOptions& synthetic)
+    : checkpoint_(open_synthetic(path, synthetic)) {}
+
 LoadedModel::~LoadedModel() = default;
 
 const ModelDescription& LoadedModel::description() {

@@ -15,6 +15,7 @@
 #include "model/decoder.h"
 #include "model/generation_config.h"
 #include "model/registry.h"
+#include "model/synthetic.h"
 
 namespace duet {
 
@@ -28,6 +29,8 @@ class LoadedModel {
   /// Opens and validates the checkpoint; no weights are read. Throws what Checkpoint::open throws.
   explicit LoadedModel(const std::filesystem::path& path,
                        const CheckpointNeeds& needs = {.config = true, .weights = true});
+  /// A configuration with synthetic weights. Throws what open_synthetic() throws.
+  LoadedModel(const std::filesystem::path& path, const SyntheticOptions& synthetic);
   ~LoadedModel();
 
   const Checkpoint& checkpoint() const { return checkpoint_; }

@@ -43,7 +43,7 @@ void check_equal_vocabularies(LoadedModel& model, LoadedModel& draft) {
 
 Session::Session(const std::filesystem::path& path, const SessionOptions& options,
                  const std::function<void(int64_t, int64_t)>& progress)
-    : runtime_(options.threads), model_(path) {
+    : runtime_(options.threads), model_(options.synthetic ? LoadedModel(path, *options.synthetic) : LoadedModel(path)) {
   DecoderOptions arithmetic = parse_arithmetic(options);
   Backend& backend = runtime_.backend(options.backend);
   arithmetic.mtp = options.speculate == "mtp";

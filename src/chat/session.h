@@ -28,6 +28,8 @@ struct SessionOptions {
   std::string speculate = "off";    // or "ngram", "mtp", or where a draft model lies
   int64_t draft_tokens = 4;         // of a step, with speculation
   bool text = true;                 // false: ids alone are worked with, the model needs no tokenizer
+  /// The path is a configuration, its weights are made up.
+  std::optional<SyntheticOptions> synthetic = std::nullopt;
 };
 
 /// A model, ready to answer. Text in, events out. Used by one thread.

@@ -17,13 +17,6 @@
 namespace duet {
 namespace {
 
-/// Rows of logits that are in memory at once: 32 rows of 152k float32 are 19 MB.
-constexpr int64_t kHeadTileRows = 32;
-
-/// Tokens between the places at which a state keeps what it needs to go on there (SequenceState::snapshot()), beside
-/// the end of the prompt.
-constexpr int64_t kSnapshotTokens = 1024;
-
 /// A request in flight: what it asked for, what it has, and how far its state is.
 struct Running {
   RequestId id;

@@ -19,6 +19,13 @@ struct EngineOptions {
   int64_t max_step_rows = 256;  // a prompt is read in steps of at most this many rows, so that cancel() acts soon
 };
 
+/// Rows of logits that are in memory at once: 32 rows of 152k float32 are 19 MB.
+inline constexpr int64_t kHeadTileRows = 32;
+
+/// Tokens between the places at which a state keeps what it needs to go on there (SequenceState::snapshot()), beside
+/// the end of the prompt.
+inline constexpr int64_t kSnapshotTokens = 1024;
+
 /// Rows of score(): logits [rows, V] on the host, of positions [first, first + rows).
 using RowSink = std::function<void(int64_t first, int64_t rows, std::span<const float> logits)>;
 /// Residual rows of score(): index 0..L as HiddenSink, L + 1 after the final norm; values [rows, C] on the host.

@@ -102,6 +102,32 @@ Checkpoint Checkpoint::open(const fs::path& path, const CheckpointNeeds& needs) 
   return checkpoint;
 }
 
+Checkpoint Checkpoint::open_config(const fs::path& path, const std::function<void(Json& config)>& change) {
+  Checkpoint checkpoint;
+  checkpoint.synthetic_ = true;
+  std::error_code error;
+  const bool folder = fs::is_directory(path, error);
+  checkpoint.path_ = folder ? path : folder_of(path);
+  const auto config_path = folder ? checkpoint.folder_file("config.json") : path;
+  if (!config_path) fail(ErrorCode::kNotFound, "{}: no such file", (path / "config.json").string());
+  checkpoint.config_ = read_json_object(*config_path);
+  if (change) change(*checkpoint.config_);
+  if (const auto generation = checkpoint.folder_file("generation_config.json")) {
+    checkpoint.generation_config_ = read_json_object(*generation);
+    check_generation_config(*checkpoint.generation_config_, checkpoint.config());
+  }
+  return checkpoint;
+}
+
+void Checkpoint::add_synthetic(const std::vector<SyntheticTensor>& tensors, uint64_t seed) {
+  files_.push_back(synthetic_source(tensors, seed));
+  uint64_t at = 0;
+  for (const SyntheticTensor& tensor : tensors) {
+    add_tensor({tensor.name, DType::kBF16, tensor.shape, 0, at, tensor.bytes()});
+    at += tensor.bytes();
+  }
+}
+
 std::string Checkpoint::name() const {
   const fs::path path = path_.has_filename() ? path_ : path_.parent_path();
   return path.filename().string();

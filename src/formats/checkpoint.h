@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -11,6 +12,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "formats/gguf.h"
+#include "formats/synthetic.h"
 #include "tensor/dtype.h"
 #include "tensor/shape.h"
 
@@ -44,6 +46,14 @@ struct CheckpointNeeds {
 class Checkpoint {
  public:
   static Checkpoint open(const std::filesystem::path& path, const CheckpointNeeds& needs = {});
+  /// A configuration whose tensors are synthetic, without any yet: `path` is a config.json or its folder, of which
+  /// generation_config.json is read too; `change` may edit the configuration.
+  static Checkpoint open_config(const std::filesystem::path& path,
+                                const std::function<void(Json& config)>& change = {});
+  /// Gives a checkpoint of open_config() its tensors.
+  void add_synthetic(const std::vector<SyntheticTensor>& tensors, uint64_t seed);
+  /// Whether it is one of open_config() that has no tensors yet: whoever asks for one may have it.
+  bool wants_tensors() const { return synthetic_ && tensors_.empty(); }
 
   CheckpointKind kind() const { return kind_; }
   const std::filesystem::path& path() const { return path_; }
@@ -81,6 +91,7 @@ class Checkpoint {
   std::vector<TensorEntry> tensors_;
   std::unordered_map<std::string, size_t> index_;
   std::vector<std::shared_ptr<const ByteSource>> files_;
+  bool synthetic_ = false;
   std::optional<GgufMetadata> metadata_;
   uint32_t gguf_version_ = 0;
   std::optional<Json> config_;

@@ -5,34 +5,15 @@
 #include <string>
 
 #include "base/check.h"
-#include "base/error.h"
 #include "model/block.h"
+#include "model/footprint.h"
 #include "model/mtp.h"
 #include "model/registry.h"
 #include "model/weights.h"
 #include "ops/device.h"
 #include "ops/rows.h"
-#include "tensor/round_row.h"
 
 namespace duet {
-
-namespace {
-
-void check_kv_type(const ModelSpec& spec, DType type) {
-  DUET_CHECK(can_round(type));
-  const int64_t block = dtype_info(type).block_size;
-  for (const LayerSpec& layer : spec.layers) {
-    const auto* attention = std::get_if<AttentionMixer>(&layer.mixer);
-    if (attention == nullptr || attention->head_dim % block == 0) continue;
-    throw Error(
-        ErrorCode::kUnsupportedFeature,
-        fmt::format("keys and values cannot be kept as {}: the model's heads have {} values, not a multiple of {}",
-                    dtype_info(type).name, attention->head_dim, block),
-        "f32, f16 and bf16 fit any head");
-  }
-}
-
-}  // namespace
 
 struct Decoder::State {
   Backend* backend = nullptr;
@@ -46,20 +27,13 @@ struct Decoder::State {
   std::vector<Buffer> buffers;
   int64_t weight_bytes = 0;
 
-  size_t rope_table(const RopeSpec& rope) {
-    const auto found = std::find(ropes.begin(), ropes.end(), rope);
-    const auto index = static_cast<size_t>(found - ropes.begin());
-    if (found == ropes.end()) ropes.push_back(rope);
-    return index;
-  }
-  /// Tells a block's mixer what it has to know of the model, and returns what it keeps of a sequence.
-  LayerLayout prepare(Block& block, const DecoderOptions& options) {
+  /// Tells a block's mixer what it has to know of the model.
+  void prepare(Block& block, const DecoderOptions& options) const {
     auto* const attention = std::get_if<Attention>(&block.mixer);
-    if (attention == nullptr) return std::get<DeltaNet>(block.mixer).layout;
-    const AttentionMixer& mixer = attention->spec;
+    if (attention == nullptr) return;
     attention->kv_type = options.kv_type;
-    if (mixer.rope.dims > 0) attention->rope_table = rope_table(mixer.rope);
-    return KvLayerLayout{options.kv_type, mixer.kv_heads, mixer.head_dim, mixer.window, mixer.chunk};
+    const auto found = std::find(ropes.begin(), ropes.end(), attention->spec.rope);
+    if (found != ropes.end()) attention->rope_table = static_cast<size_t>(found - ropes.begin());
   }
   RopeTables rope_tables(Ctx& ctx, const Batch& batch) const;
 };
@@ -109,18 +83,18 @@ std::shared_ptr<const Decoder> Decoder::load(Backend& backend, const Checkpoint&
   state.spec = model.spec;
   WeightLoader loader(backend, ops::device_of(backend), checkpoint, model, options.activations, progress);
   state.embedding = loader.linear("model.embed_tokens");
-  std::vector<LayerLayout> layouts;
+  state.ropes = distinct_ropes(model.spec, options.mtp);
+  state.layout = duet::state_layout(model.spec, options);
   for (size_t i = 0; i < model.spec.layers.size(); ++i) {
     const std::string prefix = "model.layers." + std::to_string(i) + ".";
     Block block = Block::load(loader, prefix, model.spec.layers[i], model.spec.norm_eps);
-    layouts.push_back(state.prepare(block, options));
+    state.prepare(block, options);
     state.blocks.push_back(std::move(block));
   }
   if (options.mtp && model.spec.mtp) {
     state.mtp = Mtp::load(loader, *model.spec.mtp, model.spec.norm_eps);
-    layouts.push_back(state.prepare(state.mtp->layer, options));
+    state.prepare(state.mtp->layer, options);
   }
-  state.layout = StateLayout(std::move(layouts));
   state.final_norm = loader.vector("model.norm.weight");
   state.head = model.spec.tied_head ? Linear{state.embedding.weight, {}} : loader.linear("lm_head");
   state.weight_bytes = loader.packed_bytes();
@@ -129,16 +103,7 @@ std::shared_ptr<const Decoder> Decoder::load(Backend& backend, const Checkpoint&
 }
 
 int64_t Decoder::scratch_bytes(int64_t rows, int64_t head_rows) const {
-  const auto f32 = [](Shape shape) { return Arena::footprint_bytes(DType::kF32, shape); };
-  const ModelSpec& spec = state_->spec;
-  int64_t rope = 0, widest_layer = 0;
-  for (const RopeSpec& r : state_->ropes) rope += 2 * f32({rows, r.dims / 2});
-  for (const LayerSpec& layer : spec.layers) {
-    widest_layer = std::max(widest_layer, Block::scratch_bytes(layer, spec.hidden_dim, rows));
-  }
-  // hidden, then what a block takes on top, or the final norm
-  return f32({rows, spec.hidden_dim}) + rope + std::max(widest_layer, f32({rows, spec.hidden_dim})) +
-         f32({head_rows, spec.hidden_dim}) + f32({head_rows, spec.vocabulary});
+  return step_scratch_bytes(state_->spec, state_->ropes, rows, head_rows);
 }
 
 RopeTables Decoder::State::rope_tables(Ctx& ctx, const Batch& batch) const {
@@ -166,10 +131,9 @@ bool Decoder::has_mtp() const { return state_->mtp.has_value(); }
 int64_t Decoder::mtp_scratch_bytes(int64_t rows) const {
   if (!has_mtp()) return 0;
   const auto f32 = [](Shape shape) { return Arena::footprint_bytes(DType::kF32, shape); };
-  int64_t rope = 0;
-  for (const RopeSpec& r : state_->ropes) rope += 2 * f32({rows, r.dims / 2});
   const int64_t hidden = state_->spec.hidden_dim;
-  return rope + 2 * f32({rows, hidden}) + Mtp::scratch_bytes(*state_->spec.mtp, hidden, rows);
+  return rope_scratch_bytes(state_->ropes, rows) + 2 * f32({rows, hidden}) +
+         Mtp::scratch_bytes(*state_->spec.mtp, hidden, rows);
 }
 
 Tensor Decoder::forward_mtp(Ctx& ctx, const Batch& batch, const Tensor& hidden) const {

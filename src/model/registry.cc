@@ -56,6 +56,11 @@ int64_t TensorPlan::bytes() const {
   return row_bytes(dtype_info(entry->dtype), shape.elements());
 }
 
+int64_t TensorPlan::memory_bytes() const {
+  if (is_vector) return shape.elements() * static_cast<int64_t>(sizeof(float));
+  return packed_bytes(dtype_info(entry->dtype), shape[0], shape[1]);
+}
+
 const TensorPlan* ModelDescription::find(const std::string& canonical) const {
   const auto found = tensor_index.find(canonical);
   return found == tensor_index.end() ? nullptr : &tensors[found->second];

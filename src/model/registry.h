@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -44,10 +45,13 @@ struct TensorPlan {
   /// rows.stored(r). Plain floating-point types only.
   std::optional<int64_t> transposed_from;
   Fold fold = Fold::kNone;  // vectors only
+  bool is_vector = false;   // kept as float32 values, not packed
   /// A matrix in a quantised form of Hugging Face checkpoints: rows are those of QuantizedRows, `entry` its codes.
   std::shared_ptr<const QuantizedSource> quantized = nullptr;
   /// Bytes of the file that it takes.
   int64_t bytes() const;
+  /// Bytes of memory that it takes when it is loaded.
+  int64_t memory_bytes() const;
 };
 
 /// A checkpoint understood: its model as data and the account of its tensors. Points into the checkpoint.
@@ -57,6 +61,7 @@ struct ModelDescription {
   std::unordered_map<std::string, size_t> tensor_index;  // canonical name to place in `tensors`
   std::vector<std::string> warnings;                     // stray keys of a config.json: errors under --strict
   std::vector<std::string> notes;  // quantised forms; what the file holds and Duet does not use yet
+  std::shared_ptr<const std::deque<TensorEntry>> listed;  // the tensors of a checkpoint that has none yet
   const TensorPlan* find(const std::string& canonical) const;
 };
 

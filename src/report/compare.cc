@@ -10,23 +10,6 @@
 namespace duet {
 namespace {
 
-/// The types that hold a percent of the bytes at least; norms and biases say nothing about a model.
-std::string weight_types(const Checkpoint& checkpoint) {
-  std::map<std::string_view, uint64_t> bytes;
-  uint64_t total = 0;
-  for (const TensorEntry& tensor : checkpoint.tensors()) {
-    bytes[dtype_info(tensor.dtype).name] += tensor.bytes;
-    total += tensor.bytes;
-  }
-  std::vector<std::pair<std::string_view, uint64_t>> rows(bytes.begin(), bytes.end());
-  std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
-  std::string text;
-  for (const auto& [type, size] : rows) {
-    if (size * 100 >= total) text += (text.empty() ? "" : ", ") + std::string(type);
-  }
-  return text;
-}
-
 /// Collects the events of one answer.
 struct Collector {
   ComparedAnswer& answer;
@@ -63,6 +46,22 @@ ComparedAnswer answer(Session& session, const std::string& prompt, const Compare
 }
 
 }  // namespace
+
+std::string weight_types(const Checkpoint& checkpoint) {
+  std::map<std::string_view, uint64_t> bytes;
+  uint64_t total = 0;
+  for (const TensorEntry& tensor : checkpoint.tensors()) {
+    bytes[dtype_info(tensor.dtype).name] += tensor.bytes;
+    total += tensor.bytes;
+  }
+  std::vector<std::pair<std::string_view, uint64_t>> rows(bytes.begin(), bytes.end());
+  std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
+  std::string text;
+  for (const auto& [type, size] : rows) {
+    if (size * 100 >= total) text += (text.empty() ? "" : ", ") + std::string(type);
+  }
+  return text;
+}
 
 ModelFigures describe(Session& session, std::string licence) {
   const Checkpoint& checkpoint = session.model().checkpoint();

@@ -13,6 +13,10 @@
 
 namespace duet {
 
+/// Types that hold a percent of the bytes at least, the largest share first: "q4_k, q6_k". Norms and biases say
+/// nothing.
+std::string weight_types(const Checkpoint& checkpoint);
+
 /// What a model is and what it takes, as its files and its loaded form say.
 struct ModelFigures {
   std::string name, family, architecture;

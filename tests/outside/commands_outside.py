@@ -396,6 +396,49 @@ def check_bench(commands, golden):
     print("bench: figures, peers, errors and Ctrl-C are right")
 
 
+def check_plan(commands, golden):
+    model = os.path.join(golden, "gguf", "llama32-tied.bf16.gguf")
+    out, err = commands.run("plan", model, "--parallel", "3", "--threads", "2", "--json")
+    assert err == "", err
+    plan = json.loads(out)
+    assert plan["fits"] and plan["advice"] == [] and plan["decode_tps"] > plan["decode_full_tps"] > 0 < plan["prefill_tps"], plan
+    parts = plan["weight_bytes"] + plan["state_bytes"] + plan["logits_bytes"] + plan["scratch_bytes"]
+    assert plan["total_bytes"] == parts and plan["weight_bytes"] == sum(plan["weights"].values()), plan
+    bench, _ = commands.run("bench", model, "--prompt", "8", "--gen", "4", "--threads", "1", "--repetitions", "1", "--json")
+    assert json.loads(bench)["weight_bytes"] == plan["weight_bytes"], bench
+    out, _ = commands.run("plan", model)
+    assert "keys and values" in out and "GB/s" in out and "fits" in out, out
+
+    config = os.path.join(golden, "text", "qwen35-moe", "config.json")
+    small = ["plan", config, "--synthetic", "--parallel", "4000"]
+    out, _ = commands.run(*small, "--machine", "0.5:10", "--json")
+    plan = json.loads(out)
+    assert not plan["fits"] and any("--parallel" in advice["change"] and advice["fits"] for advice in plan["advice"]), plan
+    assert plan["prefill_tps"] is None and plan["weights"]["experts"] > 0 < plan["recurrent_bytes"], plan
+    out, _ = commands.run(*small, "--machine", "0.5")
+    assert "does not fit" in out and "what would take less" in out, out
+
+    ids, logits = commands.write("ids.json", [[1, 2, 3]]), commands.path("synthetic.safetensors")
+    texts = []
+    for seed in ("--synthetic=3", "--synthetic=3", "--synthetic=4"):
+        commands.run("logits", config, seed, "--layers", "2", "--ids-file", ids, "--out", logits)
+        with open(logits, "rb") as file:
+            texts.append(file.read())
+    assert texts[0] == texts[1] != texts[2]
+    out, _ = commands.run("inspect", os.path.dirname(config), "--synthetic", "--json")
+    assert json.loads(out)["parameters"] > 0
+    out, _ = commands.run("bench", config, "--synthetic", "--prompt", "4", "--gen", "2", "--repetitions", "1", "--json")
+    assert json.loads(out)["decode_tps"] > 0
+
+    commands.fails("bad_value", *small, "--machine", "much", words=["much"])
+    commands.fails("bad_value", *small, "--machine", "8:", words=["8:"])
+    commands.fails("bad_value", *small, "--layers", "1000", words=["1000"])
+    commands.fails("bad_value", "plan", model, "--ctx", "100000000", words=["100000000"])
+    commands.fails("usage_error", "plan", model, "--layers", "1", status=2, words=["--synthetic"])
+    commands.fails("not_found", "plan", "no-such-model", words=["no-such-model"])
+    print("plan: figures, synthetic models and errors are right")
+
+
 def check_manual(commands):
     page, _ = commands.run("man")
     helped, _ = commands.run("--help")
@@ -421,6 +464,7 @@ def main():
             check_logits(commands, golden)
             check_compare(commands, golden)
             check_bench(commands, golden)
+            check_plan(commands, golden)
             return 0
         probe = subprocess.run([duet, "run", model[0], "--json", "-n", "1", "x"], stdin=subprocess.DEVNULL, capture_output=True,
                                timeout=600, check=False)

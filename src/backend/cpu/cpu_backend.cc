@@ -8,6 +8,7 @@
 #include "backend/cpu/memory.h"
 #include "backend/cpu/sum_of_squares.h"
 #include "backend/kv_page.h"
+#include "backend/limits.h"
 #include "backend/runtime.h"
 #include "base/check.h"
 
@@ -20,8 +21,12 @@ constexpr int64_t kSmall = 16384;
 }  // namespace
 
 CpuBackend::CpuBackend(ThreadPool& pool, const CpuLevel& level) : pool_(pool), level_(level) {
-  scratch_ = allocate(pool.threads() * kWorkerFloats * static_cast<int64_t>(sizeof(float)));
+  scratch_ = allocate(cpu_scratch_bytes(pool.threads()));
 }
+
+int64_t cpu_scratch_bytes(int threads) { return threads * kWorkerFloats * static_cast<int64_t>(sizeof(float)); }
+
+int64_t cpu_activation_bytes(int64_t columns) { return kBlockRows * columns * static_cast<int64_t>(sizeof(float)); }
 
 Buffer CpuBackend::allocate(int64_t bytes) { return Buffer(this, allocate_host(bytes), bytes); }
 

@@ -3,11 +3,12 @@
 #include <functional>
 
 #include "backend/cpu/product.h"
+#include "backend/limits.h"
 
 namespace duet {
 void CpuBackend::reserve_activations(int64_t columns) {
   const std::lock_guard lock(activations_mutex_);
-  const int64_t wanted = kBlockRows * columns * static_cast<int64_t>(sizeof(float));
+  const int64_t wanted = cpu_activation_bytes(columns);
   if (activations_.bytes() < wanted) activations_ = allocate(wanted);
 }
 

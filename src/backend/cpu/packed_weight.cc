@@ -96,7 +96,7 @@ std::unique_ptr<CpuPackedWeight> pack_cpu_weight(const WeightSource& source, con
          source.cols);
   }
   const bool has_panels = kernels_of(kernels, source.dtype) != nullptr;
-  Buffer data = device.allocate(source.rows * row_bytes);
+  Buffer data = device.allocate(packed_bytes(info, source.rows, source.cols));
   if (data.bytes() == 0) return std::make_unique<CpuPackedWeight>(std::move(data), source, has_panels);
 
   const int64_t panel_bytes = kPanelRows * row_bytes;

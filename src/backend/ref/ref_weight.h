@@ -17,7 +17,7 @@ class RefWeight final : public PackedWeight {
   explicit RefWeight(const WeightSource& source)
       : PackedWeight(source),
         row_bytes_(row_bytes(dtype_info(source.dtype), source.cols)),
-        data_(static_cast<size_t>(source.rows * row_bytes_)) {
+        data_(static_cast<size_t>(packed_bytes(dtype_info(source.dtype), source.rows, source.cols))) {
     constexpr int64_t kStagingBytes = int64_t{4} << 20;
     const int64_t step = std::max<int64_t>(1, kStagingBytes / std::max<int64_t>(1, row_bytes_));
     for (int64_t row = 0; row < source.rows; row += step) {

@@ -287,7 +287,7 @@ ModelDescription describe(const HybridTraits& traits, const Checkpoint& checkpoi
   }
   // A checkpoint that was saved by the reference has lost the head that its configuration may still name.
   const std::string mtp = gguf ? fmt::format("blk.{}.nextn.eh_proj.weight", fields.base.layers) : "mtp.fc.weight";
-  if (account.has(mtp) || (gguf && fields.mtp_layers > 0)) {
+  if (account.has(mtp) || ((gguf || account.lists()) && fields.mtp_layers > 0)) {
     LayerSpec layer{fields.attention, fields.dense};
     if (traits.experts) layer.ffn = fields.moe;
     take_mtp(account, hidden, layer, fields.base.layers);

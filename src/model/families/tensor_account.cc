@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "model/families/quantized_tensors.h"
 
@@ -26,6 +27,7 @@ void require_vector_dtype(const Checkpoint& checkpoint, const TensorEntry& entry
 TensorAccount::TensorAccount(const Checkpoint& checkpoint)
     : checkpoint_(checkpoint),
       gguf_(checkpoint.metadata() != nullptr),
+      lists_(checkpoint.wants_tensors()),
       quantization_(QuantizationConfig::read(checkpoint, warnings_)) {}
 
 std::shared_ptr<const QuantizedSource> TensorAccount::quantised(const std::string& stored_name, const Shape& shape) {
@@ -36,6 +38,7 @@ std::shared_ptr<const QuantizedSource> TensorAccount::quantised(const std::strin
 }
 
 const TensorEntry& TensorAccount::take(const std::string& stored_name, const Shape& shape) {
+  if (lists_) return list(stored_name, shape);
   const TensorEntry* entry = checkpoint_.find(stored_name);
   if (entry == nullptr) {
     const std::string file = checkpoint_.files().empty() ? checkpoint_.name() : checkpoint_.files().front()->name();
@@ -47,6 +50,16 @@ const TensorEntry& TensorAccount::take(const std::string& stored_name, const Sha
          entry->shape.str(), shape.str());
   }
   return *entry;
+}
+
+const TensorEntry& TensorAccount::list(const std::string& stored_name, const Shape& shape) {
+  const auto [at, is_new] = listed_by_name_.emplace(stored_name, nullptr);
+  if (is_new) {
+    listed_.push_back({stored_name, DType::kBF16, shape});
+    at->second = &listed_.back();
+  }
+  DUET_CHECK(at->second->shape == shape);
+  return *at->second;
 }
 
 void TensorAccount::check_matrix_dtype(const TensorEntry& entry, bool transposed) const {
@@ -74,7 +87,7 @@ void TensorAccount::part(const std::string& canonical, const std::string& stored
                          Shape shape, const RowMap& rows, std::optional<int64_t> transposed_from) {
   if (auto source = quantised(stored_name, stored_shape)) {
     const TensorEntry* codes = source->codes;
-    plans_.push_back({canonical + ".weight", codes, shape, rows, {}, {}, Fold::kNone, std::move(source)});
+    plans_.push_back({canonical + ".weight", codes, shape, rows, {}, {}, Fold::kNone, false, std::move(source)});
     return;
   }
   const TensorEntry& entry = take(stored_name, stored_shape);
@@ -86,7 +99,7 @@ void TensorAccount::parts(const std::string& canonical, const std::string& store
                           Shape shape, std::vector<RowMap> parts) {
   if (auto source = quantised(stored_name, stored_shape)) {
     const TensorEntry* codes = source->codes;
-    plans_.push_back({canonical + ".weight", codes, shape, {}, std::move(parts), {}, Fold::kNone, std::move(source)});
+    plans_.push_back({canonical + ".weight", codes, shape, {}, std::move(parts), {}, Fold::kNone, false, std::move(source)});
     return;
   }
   const TensorEntry& entry = take(stored_name, stored_shape);
@@ -98,7 +111,7 @@ void TensorAccount::values(const std::string& canonical, const std::string& stor
                            Shape shape, const RowMap& rows, Fold fold) {
   const TensorEntry& entry = take(stored_name, stored_shape);
   require_vector_dtype(checkpoint_, entry);
-  plans_.push_back({canonical, &entry, shape, rows, {}, {}, fold});
+  plans_.push_back({canonical, &entry, shape, rows, {}, {}, fold, true});
 }
 
 void TensorAccount::vector(const TensorName& name, int64_t n, Fold fold) {
@@ -125,6 +138,7 @@ void TensorAccount::close(ModelDescription& model) {
     model.notes.push_back(
         fmt::format("the weights of {} matrices are quantised: {}", quantised_matrices_, quantization_->summary()));
   }
+  model.listed = std::make_shared<const std::deque<TensorEntry>>(std::move(listed_));
   model.tensors = std::move(plans_);
   for (size_t i = 0; i < model.tensors.size(); ++i) model.tensor_index.emplace(model.tensors[i].canonical, i);
 }

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -24,6 +26,8 @@ class TensorAccount {
   /// Reads quantization_config: throws what QuantizationConfig::read() throws.
   explicit TensorAccount(const Checkpoint& checkpoint);
   bool gguf() const { return gguf_; }
+  /// The checkpoint has no tensors yet (model/synthetic.h): what is taken is listed for the description.
+  bool lists() const { return lists_; }
   /// By its full stored name.
   bool has(const std::string& stored_name) const { return checkpoint_.find(stored_name) != nullptr; }
 
@@ -55,15 +59,18 @@ class TensorAccount {
  private:
   const std::string& stored(const TensorName& name) const { return gguf_ ? name.gguf : name.hf; }
   const TensorEntry& take(const std::string& stored_name, const Shape& shape);
+  const TensorEntry& list(const std::string& stored_name, const Shape& shape);
   void check_matrix_dtype(const TensorEntry& entry, bool transposed) const;
   /// nullptr where the file has the matrix plain.
   std::shared_ptr<const QuantizedSource> quantised(const std::string& stored_name, const Shape& shape);
 
   const Checkpoint& checkpoint_;
-  bool gguf_;
+  bool gguf_, lists_;
   std::vector<std::string> warnings_;
   std::optional<QuantizationConfig> quantization_;  // after warnings_, which its reading fills
   int64_t quantised_matrices_ = 0;
+  std::deque<TensorEntry> listed_;  // plans point into it
+  std::unordered_map<std::string, const TensorEntry*> listed_by_name_;
   std::unordered_set<std::string> taken_;
   std::vector<TensorPlan> plans_;
 };
