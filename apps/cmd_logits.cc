@@ -30,12 +30,17 @@ Json read_json(const std::string& file) {
 }
 
 void logits(LogitsArguments& arguments, bool json) {
-  const DecoderOptions arithmetic = parse_arithmetic(arguments.session);
+  DecoderOptions arithmetic = parse_arithmetic(arguments.session);
   watch_interrupts();
   Runtime runtime(arguments.session.threads);  // outlives what is packed for its backends
   LoadedModel model(resolve_model(arguments.model));
   const ModelSpec& spec = model.description().spec;
   LogitJob& job = arguments.job;
+  arithmetic.mtp = job.mtp;
+  if (job.mtp && !spec.mtp) {
+    throw Error(ErrorCode::kUnsupportedFeature, fmt::format("--mtp: {} has no MTP head", model.name()),
+                "Qwen3-Next and Qwen3.5 checkpoints have one, unless they were saved without it");
+  }
   job.prompts = read_prompts(read_json(arguments.ids_file), arguments.ids_file, spec);
   job.rows = arguments.rows_file.empty() ? all_rows(job.prompts)
                                          : read_rows(read_json(arguments.rows_file), arguments.rows_file, job.prompts);
@@ -65,6 +70,7 @@ void add_logits_command(CLI::App& app, CommandState& state) {
       ->type_name("FILE");
   command->add_option("--out", arguments->out, "the safetensors file to write")->required()->type_name("FILE");
   command->add_flag("--hidden", arguments->job.hidden, "also the residual stream: hidden.0, hidden.1 ..., hidden.norm");
+  command->add_flag("--mtp", arguments->job.mtp, "also the logits of the head that predicts one token further");
   command
       ->add_option("--greedy", arguments->job.greedy_tokens,
                    "also the N likeliest next ids, one after the other: greedy_ids")
@@ -77,6 +83,8 @@ void add_logits_command(CLI::App& app, CommandState& state) {
   command->footer(
       "Each sequence stands for itself, from position 0; no BOS is added and no tokenizer is needed. The file holds `logits`\n"
       "F32 [rows, vocabulary] with the rows of all sequences in order, with --hidden `hidden.*` F32 [rows, hidden size], with\n"
+      "--mtp `mtp_logits` F32 [rows, vocabulary] (row t predicts token t + 2, given the next one; after the last id the\n"
+      "likeliest), with\n"
       "--greedy `greedy_ids` I64 [sequences, N], end tokens ignored. Rows go to the disk as they are computed; after any\n"
       "failure there is no file.\n\n"
       "Examples:\n"

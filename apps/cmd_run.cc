@@ -109,6 +109,10 @@ class RunPrinter {
     object.emplace_back("prompt_tokens", finished.prompt_tokens);
     object.emplace_back("new_tokens", finished.new_tokens);
     if (finished.thought_tokens > 0) object.emplace_back("thought_tokens", finished.thought_tokens);
+    if (finished.drafted_tokens > 0) {
+      object.emplace_back("drafted_tokens", finished.drafted_tokens);
+      object.emplace_back("accepted_tokens", finished.accepted_tokens);
+    }
     object.emplace_back("prompt_seconds", finished.prompt_seconds);
     object.emplace_back("answer_seconds", finished.answer_seconds);
     object.emplace_back("prompt_tok_per_s", prompt_tokens_per_second(finished));
@@ -285,6 +289,7 @@ void add_run_command(CLI::App& app, CommandState& state) {
   add_thinking_options(*command, arguments->thinking, /*turns=*/false);
   add_sampling_options(*command, arguments->sampling);
   add_session_options(*command, arguments->session, /*context=*/true);
+  add_speculation_options(*command, arguments->session);
   command->footer(
       "A thought is shown dim on a terminal and left out elsewhere; --json has it as events of its own.\n"
       "Without options the answer is greedy (temperature 0): the same prompt always gives the same text. --recommended\n"

@@ -86,6 +86,18 @@ void add_session_options(CLI::App& command, SessionOptions& options, bool contex
       ->type_name("N");
 }
 
+void add_speculation_options(CLI::App& command, SessionOptions& options) {
+  command
+      .add_option("--speculate", options.speculate,
+                  "let tokens be drafted and confirmed together, which changes the speed and never the text:\n"
+                  "off (default), ngram (what followed a like place in the text), mtp (the model's own head), or a\n"
+                  "smaller model with the same vocabulary; rests by itself where it does not pay")
+      ->type_name("off|ngram|mtp|MODEL");
+  command.add_option("--draft-tokens", options.draft_tokens, "tokens that are drafted at once (default: 4)")
+      ->check(CLI::Range(int64_t{1}, int64_t{16}))
+      ->type_name("N");
+}
+
 void add_sampling_options(CLI::App& command, SamplingOptions& options) {
   command
       .add_option("-n,--max-tokens", options.max_new_tokens,

@@ -14,6 +14,8 @@ namespace duet {
 
 /// --threads, --backend, --activations and, with `context`, --ctx.
 void add_session_options(CLI::App& command, SessionOptions& options, bool context);
+/// --speculate and --draft-tokens.
+void add_speculation_options(CLI::App& command, SessionOptions& options);
 
 /// Options of sampling that were given; the others keep the command's defaults.
 struct SamplingOptions {

@@ -4,6 +4,7 @@
 
 #include <chrono>
 
+#include "hub/resolve.h"
 #include "terminal/interrupt.h"
 #include "terminal/progress.h"
 
@@ -14,7 +15,10 @@ constexpr auto kSilentFor = std::chrono::milliseconds(500);
 
 }  // namespace
 
-std::unique_ptr<Session> open_session(const std::filesystem::path& path, const SessionOptions& options) {
+std::unique_ptr<Session> open_session(const std::filesystem::path& path, const SessionOptions& given) {
+  SessionOptions options = given;
+  const bool by_model = options.speculate != "off" && options.speculate != "ngram" && options.speculate != "mtp";
+  if (by_model) options.speculate = resolve_model(options.speculate).string();
   const auto begin = std::chrono::steady_clock::now();
   const std::string what = fmt::format("loading {}", path.filename().string());
   ProgressDisplay display(ProgressDisplay::standard_error());

@@ -26,12 +26,15 @@ std::vector<std::vector<TokenId>> read_prompts(const std::filesystem::path& ids_
   return prompts;
 }
 
-Scores score_all(Engine& engine, const std::vector<std::vector<TokenId>>& prompts, bool with_hidden) {
+Scores score_all(Engine& engine, const std::vector<std::vector<TokenId>>& prompts, bool with_hidden, bool with_mtp) {
   Scores scores;
   const auto hidden = [&](int64_t index, int64_t, int64_t, std::span<const float> values) {
     if (static_cast<int64_t>(scores.hidden.size()) <= index) scores.hidden.resize(static_cast<size_t>(index) + 1);
     auto& all = scores.hidden[static_cast<size_t>(index)];
     all.insert(all.end(), values.begin(), values.end());
+  };
+  const auto mtp = [&](int64_t, int64_t, std::span<const float> logits) {
+    scores.mtp_logits.insert(scores.mtp_logits.end(), logits.begin(), logits.end());
   };
   for (const auto& prompt : prompts) {
     engine.score(
@@ -39,7 +42,7 @@ Scores score_all(Engine& engine, const std::vector<std::vector<TokenId>>& prompt
         [&](int64_t, int64_t, std::span<const float> logits) {
           scores.logits.insert(scores.logits.end(), logits.begin(), logits.end());
         },
-        with_hidden ? HiddenRowSink(hidden) : HiddenRowSink());
+        with_hidden ? HiddenRowSink(hidden) : HiddenRowSink(), {}, with_mtp ? RowSink(mtp) : RowSink());
   }
   return scores;
 }

@@ -32,9 +32,11 @@ std::vector<std::vector<TokenId>> read_prompts(const std::filesystem::path& ids_
 /// What score() gives for a list of prompts, rows of all prompts concatenated.
 struct Scores {
   std::vector<float> logits;               // [T, V]
+  std::vector<float> mtp_logits;           // [T, V], where asked for
   std::vector<std::vector<float>> hidden;  // [L + 2][T, C], the last one after the final norm
 };
-Scores score_all(Engine& engine, const std::vector<std::vector<TokenId>>& prompts, bool with_hidden);
+Scores score_all(Engine& engine, const std::vector<std::vector<TokenId>>& prompts, bool with_hidden,
+                 bool with_mtp = false);
 
 /// `count` greedy tokens after a prompt, end tokens ignored.
 std::vector<TokenId> greedy(Engine& engine, const std::vector<TokenId>& prompt, int64_t count);

@@ -36,6 +36,8 @@ class Backend : public Device {
   virtual void sigmoid_mul(Tensor x, Tensor gate, Tensor out) noexcept = 0;
   /// out[t, j] = factors[t, j] x[t].   x [T, n], factors [T, k], out [T, k, n] (may be x where k = 1)
   virtual void scale_rows(Tensor x, Tensor factors, Tensor out) noexcept = 0;
+  /// out[t] = a[t], then b[t].   a [T, m], b [T, n], out [T, m + n]
+  virtual void join_columns(Tensor a, Tensor b, Tensor out) noexcept = 0;
   /// out = x / sqrt(mean(x^2) + eps) * weight per row of n.   x, out [..., n] (may be the same), weight [n]
   virtual void rms_norm(Tensor x, Tensor weight, float eps, Tensor out) noexcept = 0;
   /// Rotates pairs (i, i + R/2), i < R/2, of each head in place: x' = (a c - b s, b c + a s).   x [T, H, D], cos, sin

@@ -27,7 +27,7 @@ struct DeltaView {
   /// [value_heads], host: h / r in safetensors (grouped), h mod key_heads in GGUF files (tiled), r = value_heads /
   /// key_heads.
   std::span<const int32_t> key_head_of_value_head;
-  /// [S]: this layer's state_bytes() of each sequence, aligned to 64 bytes.
+  /// [S]: this layer's state_bytes() of each sequence, aligned to 64 bytes; not touched where a step has no rows.
   std::span<std::byte* const> states;
 
   /// Columns of a pre-convolution row, Q | K | V, and where K and V begin.

@@ -37,6 +37,8 @@ struct Finished {
   int64_t reused_tokens = 0;    // of the prompt, not computed again
   int64_t new_tokens = 0;       // ids.size()
   int64_t thought_tokens = 0;   // of those, the model's thinking with its tags
+  int64_t drafted_tokens = 0;   // by speculation
+  int64_t accepted_tokens = 0;  // of those, the ones that the model chose too
   double prompt_seconds = 0.0;  // until the first token was chosen
   double answer_seconds = 0.0;  // from then to the end
   int64_t answer_steps = 0;     // steps of one token in answer_seconds

@@ -48,6 +48,8 @@ class Answer {
     finished_.prompt_tokens = end.prompt_tokens;
     finished_.reused_tokens = end.reused_tokens;
     finished_.new_tokens = static_cast<int64_t>(finished_.ids.size());
+    finished_.drafted_tokens = end.drafted_tokens;
+    finished_.accepted_tokens = end.accepted_tokens;
     finished_.thought_tokens = stream_.thought_tokens();
     // An end token costs a step as well, though it is no part of the answer.
     const bool end_token = end.reason == FinishReason::kStop;

@@ -1,5 +1,7 @@
 #include "chat/session.h"
 
+#include <algorithm>
+
 #include "chat/thought_budget.h"
 #include "model/decoder.h"
 #include "text/tokenizer.h"
@@ -22,16 +24,60 @@ DecoderOptions parse_arithmetic(const SessionOptions& options) {
        printable(options.kv_type));
 }
 
+namespace {
+
+/// A draft is an id: both models must mean the same by it.
+void check_equal_vocabularies(LoadedModel& model, LoadedModel& draft) {
+  const Tokenizer &ours = model.tokenizer(), &theirs = draft.tokenizer();
+  const int64_t count = std::max(ours.vocabulary_size(), theirs.vocabulary_size());
+  for (int64_t i = 0; i < count; ++i) {
+    const TokenId id{static_cast<int32_t>(i)};
+    const bool both = i < ours.vocabulary_size() && i < theirs.vocabulary_size();
+    if (both && ours.token_bytes(id) == theirs.token_bytes(id)) continue;
+    fail(ErrorCode::kBadValue, "{} cannot draft for {}: their vocabularies differ at token {}", draft.name(),
+         model.name(), i);
+  }
+}
+
+}  // namespace
+
 Session::Session(const std::filesystem::path& path, const SessionOptions& options,
                  const std::function<void(int64_t, int64_t)>& progress)
     : runtime_(options.threads), model_(path) {
-  const DecoderOptions arithmetic = parse_arithmetic(options);
+  DecoderOptions arithmetic = parse_arithmetic(options);
   Backend& backend = runtime_.backend(options.backend);
+  arithmetic.mtp = options.speculate == "mtp";
+  if (arithmetic.mtp && !model_.description().spec.mtp) {
+    throw Error(ErrorCode::kUnsupportedFeature, fmt::format("{} has no MTP head to speculate with", model_.name()),
+                "Qwen3-Next and Qwen3.5 checkpoints have one, unless they were saved without it; --speculate ngram "
+                "works with all");
+  }
   model_.description();
   model_.generation_config();
   if (options.text) model_.tokenizer();
   decoder_ = model_.decoder(backend, progress, arithmetic);
-  engine_ = std::make_unique<Engine>(decoder_, EngineOptions{.context_tokens = options.context_tokens});
+  arithmetic.mtp = false;
+  engine_ =
+      std::make_unique<Engine>(decoder_, EngineOptions{.context_tokens = options.context_tokens,
+                                                       .speculation = speculation(options, arithmetic, progress)});
+}
+
+SpeculationOptions Session::speculation(const SessionOptions& options, const DecoderOptions& arithmetic,
+                                        const std::function<void(int64_t, int64_t)>& progress) {
+  SpeculationOptions speculation;
+  speculation.draft_tokens = options.draft_tokens;
+  if (options.speculate == "off") return speculation;
+  if (options.speculate == "ngram") {
+    speculation.drafter = Drafter::kNgram;
+  } else if (options.speculate == "mtp") {
+    speculation.drafter = Drafter::kMtp;
+  } else {
+    draft_model_ = std::make_unique<LoadedModel>(options.speculate);
+    if (options.text) check_equal_vocabularies(model_, *draft_model_);
+    speculation.drafter = Drafter::kModel;
+    speculation.model = draft_model_->decoder(runtime_.backend(options.backend), progress, arithmetic);
+  }
+  return speculation;
 }
 
 const ChatTemplate& Session::chat_template() {

@@ -25,6 +25,8 @@ struct SessionOptions {
   std::string activations = "f32";  // or "native": see parse_arithmetic()
   std::string kv_type = "f32";      // or "f16", "bf16", "q8_0"
   int64_t context_tokens = 0;       // 0 = the model's own; at most that
+  std::string speculate = "off";    // or "ngram", "mtp", or where a draft model lies
+  int64_t draft_tokens = 4;         // of a step, with speculation
   bool text = true;                 // false: ids alone are worked with, the model needs no tokenizer
 };
 
@@ -60,8 +62,13 @@ class Session {
   void generate(GenerateRequest request, const std::atomic<bool>& cancel, const EventSink& sink);
 
  private:
+  /// Throws bad_value, unsupported_feature, and what loading a draft model throws.
+  SpeculationOptions speculation(const SessionOptions& options, const DecoderOptions& arithmetic,
+                                 const std::function<void(int64_t, int64_t)>& progress);
+
   Runtime runtime_;  // outlives what was packed for its backends
   LoadedModel model_;
+  std::unique_ptr<LoadedModel> draft_model_;
   std::shared_ptr<const Decoder> decoder_;
   std::unique_ptr<Engine> engine_;
 };

@@ -1,6 +1,7 @@
 #include "engine/engine.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <deque>
 #include <optional>
@@ -11,6 +12,7 @@
 #include "engine/state_cache.h"
 #include "model/decoder.h"
 #include "ops/device.h"
+#include "ops/rows.h"
 
 namespace duet {
 namespace {
@@ -31,6 +33,9 @@ struct Running {
   int64_t reused_tokens = 0;
   int64_t new_tokens = 0;
   bool cancelled = false;
+  std::vector<TokenId> drafts;            // for the next step, of the MTP head
+  std::unique_ptr<ModelDrafter> drafter;  // with Drafter::kModel
+  int64_t drafted_tokens = 0, accepted_tokens = 0;
   std::optional<RequestId> leader;  // computes the same prompt: this one waits, without a state, and forks its state
   int64_t prompt_tokens() const { return static_cast<int64_t>(request.prompt.size()); }
 };
@@ -89,8 +94,26 @@ struct StepRows {
       sequence.push_back(index);
     }
   }
+  /// Rows of tokens behind the last sequence's that may turn out wrong.
+  void add_drafts(std::span<const TokenId> drafts) {
+    for (const TokenId id : drafts) {
+      ids.push_back(to_int(id));
+      positions.push_back(positions.back() + 1);
+      sequence.push_back(sequence.back());
+    }
+  }
   int64_t count() const { return static_cast<int64_t>(ids.size()); }
   Batch batch() const { return {ids, positions, sequence, states, certain_end}; }
+};
+
+/// A request's rows in a step.
+struct Part {
+  Running* running;
+  int64_t begin;      // position of the first
+  int64_t end;        // behind the last that is certain
+  int64_t first_row;  // in the batch
+  std::vector<TokenId> drafts;
+  bool stopped = false;  // no further row of it is judged
 };
 
 }  // namespace
@@ -103,14 +126,22 @@ struct Engine::State {
   std::deque<Running> running;
   StateCache cache;
   int64_t next_id = 1;
+  DraftPolicy policy{false};
 
   Device& device() const { return ops::device_of(decoder->backend()); }
   void check_ids(std::span<const TokenId> ids) const;
+  int64_t mtp_scratch_bytes(int64_t rows) const;
+  void head_rows(Ctx& ctx, const Tensor& normed, int64_t first, const std::function<bool(int64_t position)>& wants,
+                 const RowSink& sink);
   void begin(Running& r);
   void replace_leader(RequestId gone);
   void drop(RequestId id);
   void finish(Running& r, FinishReason reason, TokenId stop, std::vector<EngineEvent>& events);
   bool judge(Running& r, std::span<float> logits, std::vector<EngineEvent>& events);
+  std::vector<TokenId> drafts_for(Running& r, int64_t step_rows);
+  void judge_part(Part& part, size_t row, std::span<float> logits, std::vector<EngineEvent>& events,
+                  std::vector<RequestId>& ended);
+  void draft_by_mtp(Ctx& ctx, const Tensor& normed, std::span<Part> parts, bool wants_drafts);
   void judge_all(Running& r, std::span<float> logits, std::vector<EngineEvent>& events, std::vector<RequestId>& ended);
 };
 
@@ -121,7 +152,9 @@ Engine::Engine(std::shared_ptr<const Decoder> decoder, const EngineOptions& opti
     fail(ErrorCode::kBadValue, "context size is {}, legal: 1 to the model's own {}", options.context_tokens, own);
   }
   state_->context_tokens = options.context_tokens == 0 ? own : options.context_tokens;
+  check_speculation(options.speculation, *decoder);
   state_->options = options;
+  state_->policy = DraftPolicy(options.speculation.always);
   state_->decoder = std::move(decoder);
 }
 
@@ -209,7 +242,8 @@ void Engine::cancel(RequestId id) {
 }
 
 void Engine::State::finish(Running& r, FinishReason reason, TokenId stop, std::vector<EngineEvent>& events) {
-  events.emplace_back(RequestFinished{r.id, reason, stop, r.prompt_tokens(), r.reused_tokens, r.new_tokens});
+  events.emplace_back(RequestFinished{r.id, reason, stop, r.prompt_tokens(), r.reused_tokens, r.new_tokens,
+                                      r.drafted_tokens, r.accepted_tokens});
   cache.keep(std::move(r.tokens), std::move(r.state));
 }
 
@@ -265,6 +299,117 @@ void Engine::State::judge_all(Running& r, std::span<float> logits, std::vector<E
   }
 }
 
+/// What draft_by_mtp() needs beside the trunk's step: the slots of all rows, then one for each further draft.
+int64_t Engine::State::mtp_scratch_bytes(int64_t rows) const {
+  if (options.speculation.drafter != Drafter::kMtp) return 0;
+  const int64_t hidden = Arena::footprint_bytes(DType::kF32, {rows, decoder->spec().hidden_dim});
+  return 2 * hidden + decoder->mtp_scratch_bytes(rows) +
+         options.speculation.draft_tokens * (2 * hidden + decoder->mtp_scratch_bytes(std::min(rows, kHeadTileRows)));
+}
+
+/// What may follow the last token of an answer, to be confirmed with its row.
+std::vector<TokenId> Engine::State::drafts_for(Running& r, int64_t step_rows) {
+  const SpeculationOptions& speculation = options.speculation;
+  const auto length = static_cast<int64_t>(r.tokens.size());
+  int64_t most = std::min({speculation.draft_tokens, options.max_step_rows - step_rows - 1, context_tokens - length});
+  if (r.request.max_new_tokens > 0) most = std::min(most, r.request.max_new_tokens - r.new_tokens - 1);
+  if (most <= 0) return {};
+  if (speculation.drafter == Drafter::kNgram) return ngram_draft(r.tokens, most);
+  if (speculation.drafter == Drafter::kModel) {
+    if (!r.drafter) r.drafter = std::make_unique<ModelDrafter>(speculation.model);
+    return r.drafter->draft(r.tokens, r.request, most);
+  }
+  std::vector<TokenId> drafts = std::move(r.drafts);
+  if (static_cast<int64_t>(drafts.size()) > most) drafts.resize(static_cast<size_t>(most));
+  return drafts;
+}
+
+/// Judges row `row` of the last token and the drafts behind it: row i + 1 counts only where the model chose draft i.
+void Engine::State::judge_part(Part& part, size_t row, std::span<float> logits, std::vector<EngineEvent>& events,
+                               std::vector<RequestId>& ended) {
+  Running& r = *part.running;
+  if (part.stopped) return;
+  if (row > 0) {
+    ++r.accepted_tokens;
+    r.state->advance_to(part.end + static_cast<int64_t>(row));
+  }
+  const size_t ended_before = ended.size();
+  judge_all(r, logits, events, ended);
+  const bool goes_on = std::find(ended.begin() + static_cast<int64_t>(ended_before), ended.end(), r.id) == ended.end();
+  part.stopped = !goes_on || row == part.drafts.size() || r.tokens.back() != part.drafts[row];
+}
+
+/// Runs the MTP head on the slots whose next tokens are known now, so that its keys and values follow the text, and
+/// drafts what comes after. Slots before a reused state's end keep what an earlier text left there: a draft may be
+/// worse for it, never the text.
+void Engine::State::draft_by_mtp(Ctx& ctx, const Tensor& normed, std::span<Part> parts, bool wants_drafts) {
+  std::vector<int32_t> chosen_rows, last_slots;
+  StepRows slots;
+  std::vector<Part*> live;
+  for (Part& part : parts) {
+    Running& r = *part.running;
+    if (!r.state) continue;  // it has ended
+    try {                    // forks may have come to share the page since the step began
+      r.state->reserve(r.state->length_tokens() + options.speculation.draft_tokens);
+    } catch (const Error&) {
+      continue;  // no memory, no drafts
+    }
+    // The slot of a row needs the token behind it.
+    const int64_t end = std::min(r.state->length_tokens(), static_cast<int64_t>(r.tokens.size()) - 1);
+    if (end <= part.begin) continue;
+    const std::span<const TokenId> next = std::span<const TokenId>(r.tokens).subspan(1);
+    slots.add(*r.state, next, part.begin, end);
+    for (int64_t i = part.begin; i < end; ++i) {
+      chosen_rows.push_back(static_cast<int32_t>(part.first_row + i - part.begin));
+    }
+    last_slots.push_back(static_cast<int32_t>(slots.count() - 1));
+    live.push_back(&part);
+  }
+  if (live.empty()) return;
+  Tensor hidden = normed;
+  if (slots.count() != normed.dim(0)) {
+    hidden = ctx.scratch({slots.count(), normed.dim(1)});
+    ops::select_rows(ctx, normed, chosen_rows, hidden);
+  }
+  Tensor y = decoder->forward_mtp(ctx, slots.batch(), hidden);
+  if (!wants_drafts) return;
+
+  // The drafts of all, one place after the other; those of a prompt that is not read yet are not wanted.
+  std::vector<Part*> drafting;
+  std::vector<int32_t> rows;
+  for (size_t i = 0; i < live.size(); ++i) {
+    live[i]->running->drafts.clear();
+    if (live[i]->running->new_tokens == 0) continue;
+    drafting.push_back(live[i]);
+    rows.push_back(last_slots[i]);
+  }
+  if (drafting.empty() || static_cast<int64_t>(drafting.size()) > kHeadTileRows) return;
+  const auto vocabulary = static_cast<size_t>(decoder->spec().vocabulary);
+  std::vector<float> logits(drafting.size() * vocabulary);
+  for (int64_t depth = 0; depth < options.speculation.draft_tokens; ++depth) {
+    const int64_t mark = ctx.arena.mark();
+    ops::download(ctx, decoder->head(ctx, y, rows), logits);
+    ctx.arena.rewind(mark);
+    StepRows deeper;
+    for (size_t i = 0; i < drafting.size(); ++i) {
+      Running& r = *drafting[i]->running;
+      std::vector<TokenId> history = r.tokens;
+      history.insert(history.end(), r.drafts.begin(), r.drafts.end());
+      const auto row = std::span(logits).subspan(i * vocabulary, vocabulary);
+      if (!all_finite(row)) return;  // no drafts; what is wrong shows where it counts
+      r.drafts.push_back(draft_token(row, r.request, history));
+      history.push_back(r.drafts.back());
+      const auto slot = static_cast<int64_t>(history.size()) - 2;  // of the token before the draft
+      deeper.add(*r.state, std::span<const TokenId>(history).subspan(1), slot, slot + 1);
+    }
+    if (depth + 1 == options.speculation.draft_tokens) break;
+    const Tensor last = ctx.scratch({static_cast<int64_t>(drafting.size()), y.dim(1)});
+    ops::select_rows(ctx, y, rows, last);
+    y = decoder->forward_mtp(ctx, deeper.batch(), last);
+    for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<int32_t>(i);
+  }
+}
+
 std::vector<EngineEvent> Engine::step() {
   State& s = *state_;
   std::vector<EngineEvent> events;
@@ -279,31 +424,39 @@ std::vector<EngineEvent> Engine::step() {
 
   // Schedule: requests in order of arrival, each with as many of its rows as fit. A request that gets no memory fails
   // alone.
+  const auto begun = std::chrono::steady_clock::now();
+  const SpeculationOptions& speculation = s.options.speculation;
+  const bool speculates = speculation.drafter != Drafter::kNone, by_mtp = speculation.drafter == Drafter::kMtp;
+  const bool wants_drafts = speculates && s.policy.wants_drafts();
   StepRows rows;
-  struct Part {
-    Running* running;
-    int64_t end;       // position after its last row of this step
-    int64_t last_row;  // in the batch
-  };
   std::vector<Part> parts;
   std::vector<RequestId> failed;
+  int64_t head_rows = 0, drafted = 0, answers = 0;
   for (Running& r : s.running) {
     if (r.leader) continue;
     const int64_t begin = r.state->length_tokens(), all = static_cast<int64_t>(r.tokens.size());
     const int64_t end = std::min(all, begin + s.options.max_step_rows - rows.count());
     if (end <= begin) continue;
+    Part part{&r, begin, end, rows.count(), {}};
     try {
-      r.state->reserve(end);
-      s.arena.reset(s.device(),
-                    s.decoder->scratch_bytes(rows.count() + end - begin,
-                                             std::min<int64_t>(kHeadTileRows, static_cast<int64_t>(parts.size()) + 1)));
+      if (wants_drafts && r.new_tokens > 0 && end == all) part.drafts = s.drafts_for(r, rows.count() + end - begin - 1);
+      const auto drafts = static_cast<int64_t>(part.drafts.size());
+      r.state->reserve(end + drafts);
+      const int64_t step_rows = rows.count() + end - begin + drafts;
+      const int64_t tile = std::min<int64_t>(kHeadTileRows, head_rows + 1 + drafts);
+      s.arena.reset(s.device(), s.decoder->scratch_bytes(step_rows, tile) + s.mtp_scratch_bytes(step_rows));
     } catch (const Error& error) {
       events.emplace_back(RequestFailed{r.id, error});
       failed.push_back(r.id);
       continue;
     }
     rows.add(*r.state, r.tokens, begin, end);
-    parts.push_back({&r, end, rows.count() - 1});
+    rows.add_drafts(part.drafts);
+    head_rows += 1 + static_cast<int64_t>(part.drafts.size());
+    drafted += static_cast<int64_t>(part.drafts.size());
+    r.drafted_tokens += static_cast<int64_t>(part.drafts.size());
+    answers += r.new_tokens > 0;
+    parts.push_back(std::move(part));
   }
   if (parts.empty()) {
     for (const RequestId id : failed) s.drop(id);
@@ -312,8 +465,12 @@ std::vector<EngineEvent> Engine::step() {
 
   Ctx ctx{s.decoder->backend(), s.arena};
   const Tensor normed = s.decoder->forward(ctx, rows.batch());
-  std::vector<const Part*> ready;
-  for (const Part& part : parts) {
+  struct Wanted {
+    Part* part;
+    size_t row;  // 0 = the last token's, i = that of draft i - 1
+  };
+  std::vector<Wanted> wanted;
+  for (Part& part : parts) {
     SequenceState& state = *part.running->state;
     // Where the next turn of a conversation, or another answer, is likely to go on.
     const bool crosses = part.end / kSnapshotTokens > state.length_tokens() / kSnapshotTokens;
@@ -322,41 +479,83 @@ std::vector<EngineEvent> Engine::step() {
     const auto all = static_cast<int64_t>(part.running->tokens.size());
     if (part.running->new_tokens == 0)
       events.emplace_back(PromptProgress{part.running->id, std::min(part.end, all), all});
-    if (part.end == all) ready.push_back(&part);
+    for (size_t row = 0; part.end == all && row <= part.drafts.size(); ++row) wanted.push_back({&part, row});
   }
   const int64_t vocabulary = s.decoder->spec().vocabulary;
   std::vector<float> logits;
   const int64_t mark = s.arena.mark();
-  for (size_t first = 0; first < ready.size(); first += static_cast<size_t>(kHeadTileRows)) {
-    const size_t count = std::min(ready.size() - first, static_cast<size_t>(kHeadTileRows));
+  for (size_t first = 0; first < wanted.size(); first += static_cast<size_t>(kHeadTileRows)) {
+    const size_t count = std::min(wanted.size() - first, static_cast<size_t>(kHeadTileRows));
     std::vector<int32_t> selected;
-    for (size_t i = 0; i < count; ++i) selected.push_back(static_cast<int32_t>(ready[first + i]->last_row));
+    for (size_t i = 0; i < count; ++i) {
+      const Part& part = *wanted[first + i].part;
+      const int64_t last = part.first_row + part.end - part.begin - 1;
+      selected.push_back(static_cast<int32_t>(last + static_cast<int64_t>(wanted[first + i].row)));
+    }
     s.arena.rewind(mark);
     const Tensor tile = s.decoder->head(ctx, normed, selected);
     logits.resize(count * static_cast<size_t>(vocabulary));
     ops::download(ctx, tile, logits);
     for (size_t i = 0; i < count; ++i) {
-      Running& r = *ready[first + i]->running;
       const auto row = std::span(logits).subspan(i * static_cast<size_t>(vocabulary), static_cast<size_t>(vocabulary));
-      s.judge_all(r, row, events, failed);
+      s.judge_part(*wanted[first + i].part, wanted[first + i].row, row, events, failed);
     }
   }
+  s.arena.rewind(mark);
+  if (by_mtp) s.draft_by_mtp(ctx, normed, parts, s.policy.wants_drafts());
   for (const RequestId id : failed) s.drop(id);
+  if (speculates && answers == static_cast<int64_t>(parts.size())) {  // a step without a prompt
+    const auto chosen = std::count_if(events.begin(), events.end(), [](const EngineEvent& event) {
+      return std::holds_alternative<TokenChosen>(event);
+    });
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begun;
+    s.policy.on_step(drafted > 0, chosen, seconds.count());
+  }
   return events;
 }
 
+/// Logits of the rows of `normed` that `wants` names (of rows of the step), a tile at a time.
+void Engine::State::head_rows(Ctx& ctx, const Tensor& normed, int64_t first, const std::function<bool(int64_t)>& wants,
+                              const RowSink& sink) {
+  const auto vocabulary = static_cast<size_t>(decoder->spec().vocabulary);
+  std::vector<float> values;
+  std::vector<int32_t> selected;
+  const int64_t mark = ctx.arena.mark(), rows = normed.dim(0);
+  for (int64_t row = 0; row < rows; ++row) {
+    if (wants(first + row)) selected.push_back(static_cast<int32_t>(row));
+    const bool full = static_cast<int64_t>(selected.size()) == kHeadTileRows;
+    if (selected.empty() || (!full && row + 1 < rows)) continue;
+    ctx.arena.rewind(mark);
+    const Tensor tile = decoder->head(ctx, normed, selected);
+    values.resize(static_cast<size_t>(tile.elements()));
+    ops::download(ctx, tile, values);
+    for (size_t i = 0; i < selected.size(); ++i) {
+      const auto logits = std::span<const float>(values).subspan(i * vocabulary, vocabulary);
+      if (!all_finite(logits)) throw non_finite("logits", first + selected[i]);
+      sink(first + selected[i], 1, logits);
+    }
+    selected.clear();
+  }
+  ctx.arena.rewind(mark);
+}
+
 void Engine::score(std::span<const TokenId> ids, const RowSink& sink, const HiddenRowSink& hidden,
-                   const std::function<bool(int64_t)>& wants_row) {
+                   const std::function<bool(int64_t)>& wants_row, const RowSink& mtp) {
   State& s = *state_;
   s.check_ids(ids);
-  const int64_t vocabulary = s.decoder->spec().vocabulary,
-                layers = static_cast<int64_t>(s.decoder->spec().layers.size());
+  if (mtp && !s.decoder->has_mtp()) {
+    throw Error(ErrorCode::kUnsupportedFeature, "the model has no MTP head, or it was not loaded",
+                "Qwen3-Next and Qwen3.5 checkpoints have one, unless they were saved without it");
+  }
+  const auto layers = static_cast<int64_t>(s.decoder->spec().layers.size()), count = static_cast<int64_t>(ids.size());
   SequenceState state(s.device(), s.decoder->state_layout());
   std::vector<float> values;
-  for (int64_t begin = 0; begin < static_cast<int64_t>(ids.size());) {
-    const int64_t end = std::min(static_cast<int64_t>(ids.size()), begin + s.options.max_step_rows);
+  TokenId after_last{};
+  for (int64_t begin = 0; begin < count;) {
+    const int64_t end = std::min(count, begin + s.options.max_step_rows);
     state.reserve(end);
-    s.arena.reset(s.device(), s.decoder->scratch_bytes(end - begin, kHeadTileRows));
+    s.arena.reset(s.device(), s.decoder->scratch_bytes(end - begin, kHeadTileRows) +
+                                  (mtp ? s.decoder->mtp_scratch_bytes(end - begin) : 0));
     Ctx ctx{s.decoder->backend(), s.arena};
     StepRows rows;
     rows.add(state, ids, begin, end);
@@ -370,23 +569,19 @@ void Engine::score(std::span<const TokenId> ids, const RowSink& sink, const Hidd
     if (hidden) hand_out(layers + 1, normed);
     state.advance_to(end);
 
-    std::vector<int32_t> selected;
-    const int64_t mark = s.arena.mark();
-    for (int64_t row = 0; row < end - begin; ++row) {
-      if (!wants_row || wants_row(begin + row)) selected.push_back(static_cast<int32_t>(row));
-      const bool full = static_cast<int64_t>(selected.size()) == kHeadTileRows;
-      if (selected.empty() || (!full && row + 1 < end - begin)) continue;
-      s.arena.rewind(mark);
-      const Tensor tile = s.decoder->head(ctx, normed, selected);
-      values.resize(static_cast<size_t>(tile.elements()));
-      ops::download(ctx, tile, values);
-      for (size_t i = 0; i < selected.size(); ++i) {
-        const auto logits = std::span<const float>(values).subspan(i * static_cast<size_t>(vocabulary),
-                                                                   static_cast<size_t>(vocabulary));
-        if (!all_finite(logits)) throw non_finite("logits", begin + selected[i]);
-        sink(begin + selected[i], 1, logits);
+    const auto wants = [&](int64_t position) { return !wants_row || wants_row(position); };
+    s.head_rows(
+        ctx, normed, begin, [&](int64_t position) { return wants(position) || (mtp && position + 1 == count); },
+        [&](int64_t position, int64_t one, std::span<const float> logits) {
+          if (mtp && position + 1 == count) after_last = argmax(logits);
+          if (wants(position)) sink(position, one, logits);
+        });
+    if (mtp) {
+      for (size_t i = 0; i < rows.ids.size(); ++i) {
+        const auto next = static_cast<size_t>(begin) + i + 1;
+        rows.ids[i] = to_int(next < ids.size() ? ids[next] : after_last);
       }
-      selected.clear();
+      s.head_rows(ctx, s.decoder->forward_mtp(ctx, rows.batch(), normed), begin, wants, mtp);
     }
     begin = end;
   }

@@ -7,13 +7,15 @@
 #include <vector>
 
 #include "engine/request.h"
+#include "engine/speculative.h"
 
 namespace duet {
 
 class Decoder;
 
 struct EngineOptions {
-  int64_t context_tokens = 0;   // 0 = the model's own; at most that
+  int64_t context_tokens = 0;  // 0 = the model's own; at most that
+  SpeculationOptions speculation;
   int64_t max_step_rows = 256;  // a prompt is read in steps of at most this many rows, so that cancel() acts soon
 };
 
@@ -41,8 +43,11 @@ class Engine {
 
   /// Logits of every position of one sequence from position 0, in row tiles. Throws bad_value, context_overflow,
   /// non_finite. `wants_row` (may be empty = all) skips the head for rows that nobody wants.
+  /// `mtp` receives the logits of the head that predicts one token further, in the same rows; the slot of the last id
+  /// takes the likeliest next one, whatever `wants_row` says of it. Throws unsupported_feature where the decoder has
+  /// none.
   void score(std::span<const TokenId> ids, const RowSink& sink, const HiddenRowSink& hidden = {},
-             const std::function<bool(int64_t position)>& wants_row = {});
+             const std::function<bool(int64_t position)>& wants_row = {}, const RowSink& mtp = {});
 
  private:
   struct State;

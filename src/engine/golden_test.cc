@@ -48,10 +48,15 @@ class TextGolden : public testing::TestWithParam<std::tuple<const char*, const c
     const auto bound = [&](const std::string& tensor) { return 8 * info.find("noise_floor")->find(tensor)->number(); };
 
     Runtime runtime(2);
-    const auto model = load_model(model_path, runtime, std::get<1>(GetParam()));
+    const auto model = load_model(model_path, runtime, std::get<1>(GetParam()), {.mtp = true});
     Engine engine(model->decoder);
     const auto prompts = read_prompts(folder / "ids.json");
-    const Scores scores = score_all(engine, prompts, true);
+    const bool has_mtp = expect.has("mtp_logits");
+    EXPECT_EQ(model->decoder->has_mtp(), has_mtp);
+    const Scores scores = score_all(engine, prompts, true, has_mtp);
+    if (has_mtp) {
+      EXPECT_TRUE(all_close(scores.mtp_logits, expect.f32("mtp_logits"), bound("mtp_logits")));
+    }
     const size_t layers = model->decoder->spec().layers.size();
     ASSERT_EQ(scores.hidden.size(), layers + 2);
     for (size_t i = 0; i <= layers && own_expect.empty(); ++i) {

@@ -14,10 +14,17 @@
 namespace duet::test {
 namespace {
 
-const char* const kModels[] = {"text/llama31-gqa-scaled", "text/qwen2-window", "text/qwen3-dense",
-                               "gguf_quant/llama/patchwork.gguf", "gguf_quant/qwen3/q4_k_m.gguf",
-                               "text/qwen3moe", "text/llama4-scout", "text/llama4-behemoth-like",
-                               "text/qwen3next", "gguf/qwen35-dense-vheads.bf16.gguf", "text/qwen35-moe"};
+const char* const kModels[] = {"text/llama31-gqa-scaled",
+                               "text/qwen2-window",
+                               "text/qwen3-dense",
+                               "gguf_quant/llama/patchwork.gguf",
+                               "gguf_quant/qwen3/q4_k_m.gguf",
+                               "text/qwen3moe",
+                               "text/llama4-scout",
+                               "text/llama4-behemoth-like",
+                               "text/qwen3next",
+                               "gguf/qwen35-dense-vheads.bf16.gguf",
+                               "text/qwen35-moe"};
 
 std::vector<TokenId> prompt_of(int64_t length, int64_t vocabulary, uint32_t seed) {
   std::vector<TokenId> ids;

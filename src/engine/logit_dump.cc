@@ -126,6 +126,8 @@ LogitDump::LogitDump(LogitJob job, const ModelSpec& spec, const std::filesystem:
     const std::string index = i <= layers ? std::to_string(i) : "norm";
     tensors.push_back({"hidden." + index, DType::kF32, {row_count, spec.hidden_dim}});
   }
+  mtp_ = tensors.size();
+  if (job_.mtp) tensors.push_back({"mtp_logits", DType::kF32, {row_count, spec.vocabulary}});
   greedy_ = tensors.size();
   if (job_.greedy_tokens > 0) {
     tensors.push_back({"greedy_ids", DType::kI64, {static_cast<int64_t>(job_.prompts.size()), job_.greedy_tokens}});
@@ -167,7 +169,12 @@ void LogitDump::run(Engine& engine, const std::function<void()>& check) {
                                              [&](const Placed& placed) { return placed.row.position < position; });
         return at != wanted.end() && at->row.position == position;
       };
-      engine.score(job_.prompts[p], on_logits, job_.hidden ? HiddenRowSink(on_hidden) : HiddenRowSink(), wants);
+      const auto on_mtp = [&](int64_t first, int64_t count, std::span<const float> values) {
+        check();
+        write_rows(mtp_, wanted, first, count, values);
+      };
+      engine.score(job_.prompts[p], on_logits, job_.hidden ? HiddenRowSink(on_hidden) : HiddenRowSink(), wants,
+                   job_.mtp ? RowSink(on_mtp) : RowSink());
     }
     if (job_.greedy_tokens > 0) {
       const std::vector<int64_t> ids = greedy_ids(engine, job_.prompts[p], job_.greedy_tokens, check);

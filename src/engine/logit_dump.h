@@ -28,6 +28,7 @@ struct LogitJob {
   std::vector<std::vector<TokenId>> prompts;
   std::vector<LogitRow> rows;  // in the order of the output
   bool hidden = false;
+  bool mtp = false;
   int64_t greedy_tokens = 0;
 };
 
@@ -42,9 +43,10 @@ std::vector<LogitRow> read_rows(const Json& json, std::string_view name,
 std::vector<LogitRow> all_rows(const std::vector<std::vector<TokenId>>& prompts);
 
 /// Computes a job into a safetensors file: `logits` F32 [rows, V]; with `hidden` also hidden.0 (after the embedding),
-/// hidden.1 ... hidden.L (after each layer) and hidden.norm (after the final norm), F32 [rows, C]; with greedy_tokens N
-/// also greedy_ids I64 [S, N], end tokens ignored. Rows go to the disk as they are computed; the file is there only
-/// when all is right.
+/// hidden.1 ... hidden.L (after each layer) and hidden.norm (after the final norm), F32 [rows, C]; with `mtp` also
+/// mtp_logits F32 [rows, V], of the head that predicts one token further (the slot of a sequence's last id takes the
+/// likeliest next one); with greedy_tokens N also greedy_ids I64 [S, N], end tokens ignored. Rows go to the disk as
+/// they are computed; the file is there only when all is right.
 class LogitDump {
  public:
   /// Writes the file's header under a temporary name. Throws context_overflow, io_error, not_found (no such folder).
@@ -64,7 +66,7 @@ class LogitDump {
   LogitJob job_;
   std::vector<Placed> placed_;  // by prompt, then position
   std::optional<SafetensorsWriter> writer_;
-  size_t first_hidden_ = 0, greedy_ = 0;  // numbers of tensors in the file
+  size_t first_hidden_ = 0, mtp_ = 0, greedy_ = 0;  // numbers of tensors in the file
 };
 
 }  // namespace duet

@@ -75,6 +75,8 @@ struct RequestFinished {
   int64_t prompt_tokens;
   int64_t reused_tokens;  // of the prompt, whose state was still there from an earlier request
   int64_t new_tokens;
+  int64_t drafted_tokens = 0;   // by speculation
+  int64_t accepted_tokens = 0;  // of those: the model chose them too
 };
 struct RequestFailed {
   RequestId request;

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "model/block.h"
+#include "model/mtp.h"
 #include "model/registry.h"
 #include "model/weights.h"
 #include "ops/device.h"
@@ -41,6 +42,7 @@ struct Decoder::State {
   Linear embedding, head;       // head.weight is embedding.weight when tied
   std::vector<Block> blocks;
   Tensor final_norm;
+  std::optional<Mtp> mtp;
   std::vector<Buffer> buffers;
   int64_t weight_bytes = 0;
 
@@ -50,6 +52,16 @@ struct Decoder::State {
     if (found == ropes.end()) ropes.push_back(rope);
     return index;
   }
+  /// Tells a block's mixer what it has to know of the model, and returns what it keeps of a sequence.
+  LayerLayout prepare(Block& block, const DecoderOptions& options) {
+    auto* const attention = std::get_if<Attention>(&block.mixer);
+    if (attention == nullptr) return std::get<DeltaNet>(block.mixer).layout;
+    const AttentionMixer& mixer = attention->spec;
+    attention->kv_type = options.kv_type;
+    if (mixer.rope.dims > 0) attention->rope_table = rope_table(mixer.rope);
+    return KvLayerLayout{options.kv_type, mixer.kv_heads, mixer.head_dim, mixer.window, mixer.chunk};
+  }
+  RopeTables rope_tables(Ctx& ctx, const Batch& batch) const;
 };
 
 Decoder::Decoder() : state_(std::make_unique<State>()) {}
@@ -101,15 +113,12 @@ std::shared_ptr<const Decoder> Decoder::load(Backend& backend, const Checkpoint&
   for (size_t i = 0; i < model.spec.layers.size(); ++i) {
     const std::string prefix = "model.layers." + std::to_string(i) + ".";
     Block block = Block::load(loader, prefix, model.spec.layers[i], model.spec.norm_eps);
-    if (auto* attention = std::get_if<Attention>(&block.mixer)) {
-      const AttentionMixer& mixer = attention->spec;
-      attention->kv_type = options.kv_type;
-      if (mixer.rope.dims > 0) attention->rope_table = state.rope_table(mixer.rope);
-      layouts.emplace_back(KvLayerLayout{options.kv_type, mixer.kv_heads, mixer.head_dim, mixer.window, mixer.chunk});
-    } else {
-      layouts.emplace_back(std::get<DeltaNet>(block.mixer).layout);
-    }
+    layouts.push_back(state.prepare(block, options));
     state.blocks.push_back(std::move(block));
+  }
+  if (options.mtp && model.spec.mtp) {
+    state.mtp = Mtp::load(loader, *model.spec.mtp, model.spec.norm_eps);
+    layouts.push_back(state.prepare(state.mtp->layer, options));
   }
   state.layout = StateLayout(std::move(layouts));
   state.final_norm = loader.vector("model.norm.weight");
@@ -132,23 +141,52 @@ int64_t Decoder::scratch_bytes(int64_t rows, int64_t head_rows) const {
          f32({head_rows, spec.hidden_dim}) + f32({head_rows, spec.vocabulary});
 }
 
-Tensor Decoder::forward(Ctx& ctx, const Batch& batch, const HiddenSink& hidden_sink) const {
+RopeTables Decoder::State::rope_tables(Ctx& ctx, const Batch& batch) const {
   const int64_t rows = batch.tokens();
   RopeTables rope;
-  for (const RopeSpec& spec : state_->ropes) {
+  for (const RopeSpec& rope_spec : ropes) {
     // The angle is the exact product of the position and the float32 inverse frequency, as golden/text/README.md asks.
-    const size_t pairs = spec.inv_freq.size();
+    const size_t pairs = rope_spec.inv_freq.size();
     std::vector<float> cos(static_cast<size_t>(rows) * pairs), sin(cos.size());
     for (size_t t = 0; t < static_cast<size_t>(rows); ++t) {
       for (size_t i = 0; i < pairs; ++i) {
-        const double angle = static_cast<double>(batch.positions[t]) * static_cast<double>(spec.inv_freq[i]);
-        cos[t * pairs + i] = static_cast<float>(std::cos(angle) * static_cast<double>(spec.factor));
-        sin[t * pairs + i] = static_cast<float>(std::sin(angle) * static_cast<double>(spec.factor));
+        const double angle = static_cast<double>(batch.positions[t]) * static_cast<double>(rope_spec.inv_freq[i]);
+        cos[t * pairs + i] = static_cast<float>(std::cos(angle) * static_cast<double>(rope_spec.factor));
+        sin[t * pairs + i] = static_cast<float>(std::sin(angle) * static_cast<double>(rope_spec.factor));
       }
     }
     const Shape shape{rows, static_cast<int64_t>(pairs)};
     rope.entries.push_back({ops::upload(ctx, cos, shape), ops::upload(ctx, sin, shape)});
   }
+  return rope;
+}
+
+bool Decoder::has_mtp() const { return state_->mtp.has_value(); }
+
+int64_t Decoder::mtp_scratch_bytes(int64_t rows) const {
+  if (!has_mtp()) return 0;
+  const auto f32 = [](Shape shape) { return Arena::footprint_bytes(DType::kF32, shape); };
+  int64_t rope = 0;
+  for (const RopeSpec& r : state_->ropes) rope += 2 * f32({rows, r.dims / 2});
+  const int64_t hidden = state_->spec.hidden_dim;
+  return rope + 2 * f32({rows, hidden}) + Mtp::scratch_bytes(*state_->spec.mtp, hidden, rows);
+}
+
+Tensor Decoder::forward_mtp(Ctx& ctx, const Batch& batch, const Tensor& hidden) const {
+  DUET_CHECK(has_mtp() && hidden.dim(0) == batch.tokens());
+  const Tensor y = ctx.scratch(hidden.shape);
+  const int64_t mark = ctx.arena.mark();
+  const RopeTables rope = state_->rope_tables(ctx, batch);
+  const Tensor embedded = ctx.scratch(hidden.shape);
+  ops::embed_rows(ctx, state_->embedding, batch.ids, embedded);
+  state_->mtp->forward(ctx, batch, static_cast<int64_t>(state_->blocks.size()), rope, embedded, hidden, y);
+  ctx.arena.rewind(mark);
+  return y;
+}
+
+Tensor Decoder::forward(Ctx& ctx, const Batch& batch, const HiddenSink& hidden_sink) const {
+  const int64_t rows = batch.tokens();
+  const RopeTables rope = state_->rope_tables(ctx, batch);
   const Tensor hidden = ctx.scratch({rows, state_->spec.hidden_dim});
   ops::embed_rows(ctx, state_->embedding, batch.ids, hidden);
   if (hidden_sink) hidden_sink(0, hidden);

@@ -17,6 +17,7 @@ class Checkpoint;
 /// How a model computes (docs/numerics.md).
 struct DecoderOptions {
   Activations activations = Activations::kF32;
+  bool mtp = false;             // load the head that predicts one token further, where the checkpoint has one
   DType kv_type = DType::kF32;  // of the keys and values that a sequence keeps: can_round()
 };
 
@@ -53,6 +54,14 @@ class Decoder {
   /// Runs the rows through all layers, appending to the states' pages; returns the rows after the final norm, [T, C] in
   /// the arena.
   Tensor forward(Ctx& ctx, const Batch& batch, const HiddenSink& hidden = {}) const;
+  /// Whether forward_mtp() can be called.
+  bool has_mtp() const;
+  /// The head that predicts one token further, on slots whose trunk rows are known: batch.ids holds the *next* token of
+  /// each position; hidden [T, C] is forward()'s result for the same rows. Appends to the head's own pages. Returns the
+  /// rows [T, C] for head(), which predict the token after the next, in the arena.
+  Tensor forward_mtp(Ctx& ctx, const Batch& batch, const Tensor& hidden) const;
+  /// Arena bytes that forward_mtp() of `rows` rows needs on top of scratch_bytes().
+  int64_t mtp_scratch_bytes(int64_t rows) const;
   /// Logits [N, V] of selected rows of forward()'s result, in the arena.
   Tensor head(Ctx& ctx, const Tensor& normed, std::span<const int32_t> rows) const;
 

@@ -209,7 +209,10 @@ void QuantizedRows::integers(int64_t begin, int64_t count, std::span<int16_t> ou
   const uint32_t mask = (1U << bits) - 1;
   if (scheme.form == WeightForm::kScaled) {
     const std::vector<std::byte> bytes = code_bytes(begin, count);
-    for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<int16_t>(std::to_integer<int8_t>(bytes[i]));
+    for (size_t i = 0; i < out.size(); ++i) {
+      const int code = std::to_integer<uint8_t>(bytes[i]);
+      out[i] = static_cast<int16_t>(code < 128 ? code : code - 256);
+    }
     return;
   }
   if (scheme.form == WeightForm::kPacked) {

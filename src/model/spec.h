@@ -92,6 +92,7 @@ struct ModelSpec {
   float norm_eps = 0.0f;
   bool tied_head = false;  // the head multiplies by the embedding
   std::vector<LayerSpec> layers;
+  std::optional<LayerSpec> mtp;  // the layer of a head that predicts one token further, where the file has one
 };
 
 }  // namespace duet

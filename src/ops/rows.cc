@@ -33,6 +33,12 @@ void scale_rows(Ctx& ctx, const Tensor& x, const Tensor& factors, const Tensor& 
   ctx.backend.scale_rows(x, factors, out);
 }
 
+void join_columns(Ctx& ctx, const Tensor& a, const Tensor& b, const Tensor& out) {
+  DUET_CHECK(a.shape.rank() == 2 && b.shape.rank() == 2 && a.dim(0) == b.dim(0));
+  DUET_CHECK((out.shape == Shape{a.dim(0), a.dim(1) + b.dim(1)}));
+  ctx.backend.join_columns(a, b, out);
+}
+
 void select_rows(Ctx& ctx, const Tensor& x, std::span<const int32_t> rows, const Tensor& out) {
   DUET_CHECK(x.shape.rank() == 2 && (out.shape == Shape{static_cast<int64_t>(rows.size()), x.dim(1)}));
   for (const int32_t row : rows) DUET_CHECK(row >= 0 && row < x.dim(0));

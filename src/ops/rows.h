@@ -22,12 +22,15 @@ void rope(Ctx& ctx, const Tensor& x, const Tensor& cos, const Tensor& sin);
 void silu_mul(Ctx& ctx, const Tensor& gate, const Tensor& up, const Tensor& out);
 
 /// out = x sigmoid(gate) with sigmoid(g) = 1 / (1 + e^-g).   x, out [T, n] f32 (may be the same), gate [T, n], or [T,
-/// 1] for a whole row. Numerics: |out - exact| <= 8 2^-24 |exact|.
+/// 1] for a whole row. Numerics: |out - exact| <= 8 2^-24 |exact| + 2^-148 |x| (e^-|g| below the normal range).
 void sigmoid_mul(Ctx& ctx, const Tensor& x, const Tensor& gate, const Tensor& out);
 
 /// out[t, j] = factors[t, j] x[t], one rounding.   x [T, n] f32, factors [T, k], out [T, k, n]; out may be x where k =
 /// 1
 void scale_rows(Ctx& ctx, const Tensor& x, const Tensor& factors, const Tensor& out);
+
+/// out[t] = a[t], then b[t].   a [T, m], b [T, n], out [T, m + n] f32
+void join_columns(Ctx& ctx, const Tensor& a, const Tensor& b, const Tensor& out);
 
 /// out[i] = x[rows[i]].   x [T, C] f32, rows [N] in [0, T), out [N, C]
 void select_rows(Ctx& ctx, const Tensor& x, std::span<const int32_t> rows, const Tensor& out);

@@ -17,6 +17,9 @@ std::string statistics_line(const Finished& finished) {
   if (finished.thought_tokens > 0) line += fmt::format(" ({} of thinking)", finished.thought_tokens);
   if (const double speed = answer_tokens_per_second(finished); speed > 0)
     line += fmt::format(", {:.1f} tokens/s", speed);
+  if (finished.drafted_tokens > 0) {
+    line += fmt::format(", {} of {} drafted tokens accepted", finished.accepted_tokens, finished.drafted_tokens);
+  }
   line += fmt::format("; prompt {} tokens", finished.prompt_tokens);
   if (finished.reused_tokens > 0) line += fmt::format(", {} of them known already", finished.reused_tokens);
   return line + fmt::format(", {:.2f} s", finished.prompt_seconds);

@@ -107,14 +107,17 @@ TEST(AnswerView, AFailureEndsTheLine) {
 TEST(AnswerView, Figures) {
   EXPECT_EQ(statistics_line(Finished{.prompt_tokens = 7, .new_tokens = 1, .prompt_seconds = 0.5}),
             "1 token; prompt 7 tokens, 0.50 s");
-  EXPECT_EQ(statistics_line(Finished{.prompt_tokens = 7,
-                                     .reused_tokens = 3,
-                                     .new_tokens = 11,
-                                     .thought_tokens = 4,
-                                     .prompt_seconds = 0.25,
-                                     .answer_seconds = 2,
-                                     .answer_steps = 10}),
-            "11 tokens (4 of thinking), 5.0 tokens/s; prompt 7 tokens, 3 of them known already, 0.25 s");
+  EXPECT_EQ(
+      statistics_line(Finished{.prompt_tokens = 7,
+                               .reused_tokens = 3,
+                               .new_tokens = 11,
+                               .thought_tokens = 4,
+                               .drafted_tokens = 8,
+                               .accepted_tokens = 6,
+                               .prompt_seconds = 0.25,
+                               .answer_seconds = 2,
+                               .answer_steps = 10}),
+      "11 tokens (4 of thinking), 5.0 tokens/s, 6 of 8 drafted tokens accepted; prompt 7 tokens, 3 of them known already, 0.25 s");
 }
 
 }  // namespace

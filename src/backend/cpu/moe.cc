@@ -1,5 +1,6 @@
 // Mixtures of experts, and what scales rows.
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <vector>
 
@@ -115,11 +116,12 @@ void CpuBackend::sigmoid_mul(Tensor x, Tensor gate, Tensor out) noexcept {
         const int64_t count = std::min(kColumns, n - i);
         const float* const g = gate.f32() + t * gates + (gates == 1 ? 0 : i);
         const int64_t different = gates == 1 ? 1 : count;
-        for (int64_t c = 0; c < different; ++c) minus[c] = -g[c];
+        // e^g / (1 + e^g) below zero: e^-g overflows long before the result is too small for float32.
+        for (int64_t c = 0; c < different; ++c) minus[c] = -std::abs(g[c]);
         level_.kernels.exp(minus, e, different);
         for (int64_t c = 0; c < count; ++c) {
-          const int64_t at = t * n + i + c;
-          out.f32()[at] = x.f32()[at] / (1.0f + e[gates == 1 ? 0 : c]);
+          const int64_t at = t * n + i + c, own = gates == 1 ? 0 : c;
+          out.f32()[at] = x.f32()[at] * (g[own] < 0 ? e[own] : 1.0f) / (1.0f + e[own]);
         }
       }
     }
@@ -138,6 +140,15 @@ void CpuBackend::scale_rows(Tensor x, Tensor factors, Tensor out) noexcept {
     }
   };
   pool_.parallel_for(rows, grain(rows, kSmall / std::max<int64_t>(1, top_k * n)), std::ref(body));
+}
+
+void CpuBackend::join_columns(Tensor a, Tensor b, Tensor out) noexcept {
+  const int64_t left = a.dim(1), right = b.dim(1);
+  for (int64_t t = 0; t < a.dim(0); ++t) {
+    float* const to = out.f32() + t * (left + right);
+    std::copy_n(a.f32() + t * left, left, to);
+    std::copy_n(b.f32() + t * right, right, to + left);
+  }
 }
 
 }  // namespace duet

@@ -89,6 +89,9 @@ class DeferredBackend final : public Backend {
   void scale_rows(Tensor x, Tensor factors, Tensor out) noexcept override {
     later([this, x, factors, out] { ref_.scale_rows(x, factors, out); });
   }
+  void join_columns(Tensor a, Tensor b, Tensor out) noexcept override {
+    later([this, a, b, out] { ref_.join_columns(a, b, out); });
+  }
   void rms_norm(Tensor x, Tensor weight, float eps, Tensor out) noexcept override {
     later([this, x, weight, eps, out] { ref_.rms_norm(x, weight, eps, out); });
   }

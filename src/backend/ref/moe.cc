@@ -1,4 +1,5 @@
 // Mixtures of experts, and what scales rows.
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -61,6 +62,15 @@ void RefBackend::scale_rows(Tensor x, Tensor factors, Tensor out) noexcept {
         out.f32()[(t * top_k + j) * n + i] = x.f32()[t * n + i] * factors.f32()[t * top_k + j];
       }
     }
+  }
+}
+
+void RefBackend::join_columns(Tensor a, Tensor b, Tensor out) noexcept {
+  const int64_t left = a.dim(1), right = b.dim(1);
+  for (int64_t t = 0; t < a.dim(0); ++t) {
+    float* const to = out.f32() + t * (left + right);
+    std::copy_n(a.f32() + t * left, left, to);
+    std::copy_n(b.f32() + t * right, right, to + left);
   }
 }
 

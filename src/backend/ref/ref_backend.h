@@ -17,6 +17,7 @@ class RefBackend final : public Backend {
   void mix_experts(Tensor y, Tensor weights, Tensor add_to) noexcept override;
   void sigmoid_mul(Tensor x, Tensor gate, Tensor out) noexcept override;
   void scale_rows(Tensor x, Tensor factors, Tensor out) noexcept override;
+  void join_columns(Tensor a, Tensor b, Tensor out) noexcept override;
   void rms_norm(Tensor x, Tensor weight, float eps, Tensor out) noexcept override;
   void rope(Tensor x, Tensor cos, Tensor sin) noexcept override;
   void silu_mul(Tensor gate, Tensor up, Tensor out) noexcept override;

@@ -86,8 +86,26 @@ LayerNames::LayerNames(int64_t layer, const std::string& model)
       hf(fmt::format("{}layers.{}.", model, layer)),
       gguf(fmt::format("blk.{}.", layer)) {}
 
+LayerNames LayerNames::of_mtp(int64_t gguf_block) {
+  LayerNames names(gguf_block);
+  names.canonical = names.hf = "mtp.layers.0.";
+  return names;
+}
+
 TensorName LayerNames::operator()(const std::string& part, const std::string& in_gguf, const std::string& in_hf) const {
   return {canonical + part, hf + (in_hf.empty() ? part : in_hf), gguf + in_gguf};
+}
+
+void take_mtp(TensorAccount& account, int64_t hidden, const LayerSpec& layer, int64_t gguf_block) {
+  const LayerNames names = LayerNames::of_mtp(gguf_block);
+  const Fold fold = account.gguf() ? Fold::kNone : Fold::kOnePlus;
+  account.matrix({"mtp.fc", "mtp.fc", names.gguf + "nextn.eh_proj"}, {hidden, 2 * hidden});
+  account.vector({"mtp.embed_norm", "mtp.pre_fc_norm_embedding", names.gguf + "nextn.enorm"}, hidden, fold);
+  account.vector({"mtp.hidden_norm", "mtp.pre_fc_norm_hidden", names.gguf + "nextn.hnorm"}, hidden, fold);
+  account.vector({"mtp.norm", "mtp.norm", names.gguf + "nextn.shared_head_norm"}, hidden, fold);
+  take_norms(account, names, hidden, {.gguf_ffn_norm = "post_attention_norm", .fold = Fold::kOnePlus});
+  take_attention(account, names, std::get<AttentionMixer>(layer.mixer), hidden, {.norm_fold = Fold::kOnePlus});
+  take_ffn(account, names, layer.ffn, hidden, {});
 }
 
 void take_ends(TensorAccount& account, const ModelSpec& spec, const EndNames& names) {

@@ -16,8 +16,13 @@ struct LayerNames {
   /// Layer i of the trunk; `model` is what stands before "layers." in the Hugging Face names.
   explicit LayerNames(int64_t layer, const std::string& model = "model.");
   /// `part` and the same in the two kinds of files, behind the prefixes; an empty `in_hf` is `part`.
+  /// The layer of the MTP head.
+  static LayerNames of_mtp(int64_t gguf_block);
   TensorName operator()(const std::string& part, const std::string& in_gguf, const std::string& in_hf = {}) const;
 };
+
+/// The MTP head: projection, norms and names of its one layer; `gguf_block` is the number of its block in GGUF files.
+void take_mtp(TensorAccount& account, int64_t hidden, const LayerSpec& layer, int64_t gguf_block);
 
 /// Embedding, final norm, head. `model` and `head` as the Hugging Face names begin.
 struct EndNames {

@@ -12,7 +12,6 @@ constexpr TransformerTraits kTraits{
     .reads_attention_bias = true,
     .reads_sliding_window = true,
     .experts = true,
-    .default_head_dim = 128,
 };
 
 ModelDescription describe(const Checkpoint& checkpoint) { return describe_transformer(kTraits, checkpoint); }

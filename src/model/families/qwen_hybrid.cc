@@ -58,6 +58,12 @@ void check_delta(const Fields& fields, const GatedDeltaNetMixer& delta, const st
   }
 }
 
+void check_mtp_layers(const Fields& fields, const std::string& key, int64_t layers) {
+  if (layers <= 1) return;
+  fail(ErrorCode::kUnsupportedFeature, "{}: {} is {}: an MTP head of one layer is known", fields.file(),
+       fields.name(key), layers);
+}
+
 /// Which key head each value head reads: grouped, h / r, or tiled, h mod Hk.
 void map_heads(GatedDeltaNetMixer& delta, bool tiled) {
   const int64_t ratio = delta.value_heads / delta.key_heads;
@@ -146,6 +152,7 @@ HybridFields read_config(const HybridTraits& traits, Fields& config, bool outer_
   fields.dense.ffn_dim = config.integer("intermediate_size", 1, kMaxDim).value_or(0);
   if (needs_dense) fields.dense.ffn_dim = config.require_integer("intermediate_size", 1, kMaxDim);
   fields.mtp_layers = config.integer("mtp_num_hidden_layers", 0, kMaxLayers).value_or(0);
+  check_mtp_layers(config, "mtp_num_hidden_layers", fields.mtp_layers);
   if (config.boolean("mtp_use_dedicated_embeddings").value_or(false)) {
     fail(ErrorCode::kUnsupportedFeature, "{}: {} is true: an MTP head with an embedding of its own is not known",
          config.file(), config.name("mtp_use_dedicated_embeddings"));
@@ -164,6 +171,7 @@ HybridFields read_gguf(const HybridTraits& traits, const Checkpoint& checkpoint)
   fields.base = read_base_gguf(metadata, checkpoint);
   BaseFields& base = fields.base;
   fields.mtp_layers = metadata.integer("nextn_predict_layers", 0, base.layers - 1).value_or(0);
+  check_mtp_layers(metadata, "nextn_predict_layers", fields.mtp_layers);
   base.layers -= fields.mtp_layers;  // block_count counts them
   fields.is_attention =
       every(metadata.integer("full_attention_interval", 1, kMaxLayers).value_or(kDefaultInterval), base.layers);
@@ -277,15 +285,15 @@ ModelDescription describe(const HybridTraits& traits, const Checkpoint& checkpoi
     }
     take_ffn(account, names, layer.ffn, hidden, {});
   }
-  if (gguf) {
-    for (int64_t i = 0; i < fields.mtp_layers; ++i) {
-      const std::string block = fmt::format("blk.{}.", fields.base.layers + i);
-      discard_unused(account, model, "the MTP head", {block});
-    }
-  } else {
-    discard_unused(account, model, "the MTP head", {"mtp."});
-    discard_unused(account, model, "the vision tower", {"model.visual."});
+  // A checkpoint that was saved by the reference has lost the head that its configuration may still name.
+  const std::string mtp = gguf ? fmt::format("blk.{}.nextn.eh_proj.weight", fields.base.layers) : "mtp.fc.weight";
+  if (account.has(mtp) || (gguf && fields.mtp_layers > 0)) {
+    LayerSpec layer{fields.attention, fields.dense};
+    if (traits.experts) layer.ffn = fields.moe;
+    take_mtp(account, hidden, layer, fields.base.layers);
+    model.spec.mtp = std::move(layer);
   }
+  if (!gguf) discard_unused(account, model, "the vision tower", {"model.visual."});
   account.close(model);
   return model;
 }
