@@ -78,7 +78,9 @@ bool is_quantised(const TensorEntry& entry) {
 
 /// The model `from` with its matrices as codes of 8 bits and a scale a row, or as the float32 numbers which these mean.
 /// Every third matrix has scales that are no float16 numbers, so experts of one layer differ in what can hold them.
-void write_int8(const fs::path& from, const fs::path& to, bool as_codes) {
+/// Matrices whose names hold `plain` stay as they are; `ignore` is what the configuration says about that.
+void write_int8(const fs::path& from, const fs::path& to, bool as_codes, const std::string& plain = "none",
+                const Json::Array& ignore = {}) {
   const Checkpoint checkpoint = Checkpoint::open(from, {.config = true, .weights = true});
   std::vector<SafetensorsWriter::Declared> declared;
   std::vector<std::vector<std::byte>> data;
@@ -90,7 +92,7 @@ void write_int8(const fs::path& from, const fs::path& to, bool as_codes) {
   for (const TensorEntry& entry : checkpoint.tensors()) {
     std::vector<std::byte> raw(entry.bytes);
     checkpoint.read(entry, 0, raw);
-    if (!is_quantised(entry)) {
+    if (!is_quantised(entry) || entry.name.find(plain) != std::string::npos) {
       add(entry.name, entry.dtype, entry.shape, raw);
       continue;
     }
@@ -121,10 +123,12 @@ void write_int8(const fs::path& from, const fs::path& to, bool as_codes) {
   writer.finish();
   Json config = *checkpoint.config();
   if (as_codes) {
-    config.object().emplace_back("quantization_config", parse_json(R"({"quant_method": "compressed-tensors",
+    Json quantization = parse_json(R"({"quant_method": "compressed-tensors",
       "format": "int-quantized", "config_groups": {"a": {"targets": ["Linear"],
       "weights": {"num_bits": 8, "type": "int", "strategy": "channel", "symmetric": true}}}})",
-                                                                   "test"));
+                                   "test");
+    quantization.object().emplace_back("ignore", ignore);
+    config.object().emplace_back("quantization_config", std::move(quantization));
   }
   std::ofstream(to / "config.json") << config.dump();
 }
@@ -157,6 +161,47 @@ INSTANTIATE_TEST_SUITE_P(Families, QuantisedFamilies,
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });
+
+TEST(WeightFormatsMixed, LayersThatTheConfigurationExcludesStayPlain) {
+  const fs::path from = golden("text/qwen3-dense"), folder = temporary_folder();
+  const auto describe = [&](const std::string& name, const Json::Array& ignore) {
+    write_int8(from, folder / name, true, "k_proj", ignore);
+    const Checkpoint checkpoint = Checkpoint::open(folder / name, {.config = true, .weights = true});
+    return describe_model(checkpoint).find("model.layers.0.self_attn.k_proj.weight")->quantized != nullptr;
+  };
+  EXPECT_FALSE(describe("listed", {"re:.*k_proj"}));
+  EXPECT_ERROR(describe("unlisted", {}), ErrorCode::kBadValue, "model.layers.0.self_attn.k_proj.weight");
+  EXPECT_ERROR(describe("contrary", {"re:.*k_proj", "model.layers.0.self_attn.q_proj"}), ErrorCode::kBadValue,
+               "model.layers.0.self_attn.q_proj.weight");
+  Runtime runtime(2);
+  EXPECT_NO_THROW(load_model(folder / "listed", runtime, "cpu"));
+}
+
+TEST(WeightFormatsMixed, BiasesOfEarlyGptqToolsMustBeZero) {
+  DUET_SKIP_WITHOUT_ASSETS("golden/weight_formats");
+  const fs::path from = assets("golden/weight_formats") / "gptq4_act/model";
+  const Checkpoint whole = Checkpoint::open(from, {.config = true, .weights = true});
+  const auto describe_with = [&](float last) {
+    const fs::path folder = temporary_folder();
+    fs::copy(from / "config.json", folder / "config.json");
+    std::vector<SafetensorsWriter::Declared> declared;
+    for (const TensorEntry& entry : whole.tensors()) declared.push_back({entry.name, entry.dtype, entry.shape});
+    declared.push_back({"model.layers.1.mlp.down_proj.bias", DType::kF32, {128}});
+    SafetensorsWriter writer(folder / "model.safetensors", declared);
+    for (size_t i = 0; i < whole.tensors().size(); ++i) {
+      std::vector<std::byte> raw(whole.tensors()[i].bytes);
+      whole.read(whole.tensors()[i], 0, raw);
+      writer.append(i, raw);
+    }
+    std::vector<float> bias(128);
+    bias.back() = last;
+    writer.append(declared.size() - 1, std::as_bytes(std::span(bias)));
+    writer.finish();
+    describe_model(Checkpoint::open(folder, {.config = true, .weights = true}));
+  };
+  EXPECT_NO_THROW(describe_with(0));
+  EXPECT_ERROR(describe_with(0.5F), ErrorCode::kUnexpectedTensor, "down_proj.bias");
+}
 
 }  // namespace
 }  // namespace duet::test

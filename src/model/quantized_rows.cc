@@ -154,9 +154,7 @@ void QuantizedRows::hold_absmax() {
   }
 }
 
-float QuantizedRows::scale(int64_t row, int64_t column) const {
-  return scales_[static_cast<size_t>(row / rows_a_scale_ * groups_ + group_of_[static_cast<size_t>(column)])];
-}
+const float* QuantizedRows::row_scales(int64_t row) const { return scales_.data() + row / rows_a_scale_ * groups_; }
 
 bool QuantizedRows::has_integers() const {
   const WeightScheme& scheme = source_.scheme;
@@ -211,17 +209,21 @@ void QuantizedRows::integers(int64_t begin, int64_t count, std::span<int16_t> ou
   const uint32_t mask = (1U << bits) - 1;
   if (scheme.form == WeightForm::kScaled) {
     const std::vector<std::byte> bytes = code_bytes(begin, count);
-    for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<int8_t>(bytes[i]);
+    for (size_t i = 0; i < out.size(); ++i) {
+      const int code = std::to_integer<uint8_t>(bytes[i]);
+      out[i] = static_cast<int16_t>(code < 128 ? code : code - 256);
+    }
     return;
   }
   if (scheme.form == WeightForm::kPacked) {
     const std::vector<std::byte> bytes = code_bytes(begin, count);
     const int64_t words = ceil_div(cols, per_word);
     for (int64_t r = 0; r < count; ++r) {
-      for (int64_t i = 0; i < cols; ++i) {
-        const uint32_t word = load_word(bytes.data() + 4 * (r * words + i / per_word));
-        out[static_cast<size_t>(r * cols + i)] =
-            static_cast<int16_t>((word >> (bits * static_cast<uint32_t>(i % per_word))) & mask);
+      for (int64_t w = 0; w < words; ++w) {
+        const uint32_t word = load_word(bytes.data() + 4 * (r * words + w));
+        int16_t* const to = out.data() + r * cols + w * per_word;
+        const auto codes = static_cast<uint32_t>(std::min(per_word, cols - w * per_word));
+        for (uint32_t k = 0; k < codes; ++k) to[k] = static_cast<int16_t>((word >> (bits * k)) & mask);
       }
     }
   } else if (scheme.form == WeightForm::kGptq) {
@@ -236,24 +238,27 @@ void QuantizedRows::integers(int64_t begin, int64_t count, std::span<int16_t> ou
       }
     }
   } else {
-    const int64_t first = begin / per_word, last = ceil_div(begin + count, per_word), all = source_.rows / per_word;
+    constexpr int64_t kCodes = 8;  // of a word
+    const int64_t first = begin / kCodes, last = ceil_div(begin + count, kCodes), all = source_.rows / kCodes;
     std::vector<std::byte> words(static_cast<size_t>(4 * (last - first)));
     for (int64_t i = 0; i < cols; ++i) {
       checkpoint_.read(*source_.codes, static_cast<uint64_t>(4 * (i * all + first)), words);
-      for (int64_t r = 0; r < count; ++r) {
-        const int64_t o = begin + r;
-        const uint32_t word = load_word(words.data() + 4 * (o / per_word - first));
-        out[static_cast<size_t>(r * cols + i)] =
-            static_cast<int16_t>((word >> (4 * kAwqNibble[static_cast<size_t>(o % per_word)])) & mask);
+      for (int64_t o = begin; o < begin + count; ++o) {
+        const uint32_t word = load_word(words.data() + 4 * (o / kCodes - first));
+        const uint32_t code = word >> (4 * kAwqNibble[static_cast<size_t>(o % kCodes)]) & 15U;
+        out[static_cast<size_t>((o - begin) * cols + i)] = static_cast<int16_t>(code);
       }
     }
   }
   for (int64_t r = 0; r < count; ++r) {
+    int16_t* const codes = out.data() + r * cols;
+    if (zeros_.empty()) {
+      for (int64_t i = 0; i < cols; ++i) codes[i] = static_cast<int16_t>(codes[i] - zero_);
+      continue;
+    }
+    const uint8_t* const zeros = zeros_.data() + (begin + r) * groups_;
     for (int64_t i = 0; i < cols; ++i) {
-      const int64_t at = (begin + r) * groups_ + group_of_[static_cast<size_t>(i)];
-      const int zero = zeros_.empty() ? zero_ : zeros_[static_cast<size_t>(at)];
-      int16_t& code = out[static_cast<size_t>(r * cols + i)];
-      code = static_cast<int16_t>(code - zero);
+      codes[i] = static_cast<int16_t>(codes[i] - zeros[group_of_[static_cast<size_t>(i)]]);
     }
   }
 }
@@ -262,9 +267,10 @@ void QuantizedRows::decode_integers(int64_t begin, int64_t count, std::span<floa
   std::vector<int16_t> codes(out.size());
   integers(begin, count, codes);
   for (int64_t r = 0; r < count; ++r) {
+    const float* const scales = row_scales(begin + r);
     for (int64_t i = 0; i < source_.cols; ++i) {
       const auto at = static_cast<size_t>(r * source_.cols + i);
-      out[at] = static_cast<float>(codes[at]) * scale(begin + r, i);
+      out[at] = static_cast<float>(codes[at]) * scales[group_of_[static_cast<size_t>(i)]];
     }
   }
 }
@@ -273,17 +279,20 @@ void QuantizedRows::decode_scaled_floats(int64_t begin, int64_t count, std::span
   const std::vector<std::byte> bytes = code_bytes(begin, count);
   dequantize(DType::kF8E4M3, bytes.data(), static_cast<int64_t>(out.size()), out.data());
   for (int64_t r = 0; r < count; ++r) {
-    for (int64_t i = 0; i < source_.cols; ++i) out[static_cast<size_t>(r * source_.cols + i)] *= scale(begin + r, i);
+    const float* const scales = row_scales(begin + r);
+    float* const row = out.data() + r * source_.cols;
+    for (int64_t i = 0; i < source_.cols; ++i) row[i] *= scales[group_of_[static_cast<size_t>(i)]];
   }
 }
 
 void QuantizedRows::decode_fp4(int64_t begin, int64_t count, std::span<float> out) const {
   const std::vector<std::byte> bytes = code_bytes(begin, count);
   for (int64_t r = 0; r < count; ++r) {
+    const float* const scales = row_scales(begin + r);
     for (int64_t i = 0; i < source_.cols; ++i) {
       const int64_t at = r * source_.cols + i;
       const uint32_t code = byte_at(bytes, at / 2) >> (i % 2 == 0 ? 0U : 4U) & 15U;
-      out[static_cast<size_t>(at)] = kE2M1[code] * scale(begin + r, i);
+      out[static_cast<size_t>(at)] = kE2M1[code] * scales[group_of_[static_cast<size_t>(i)]];
     }
   }
 }
@@ -292,9 +301,13 @@ void QuantizedRows::decode_mapped(int64_t begin, int64_t count, std::span<float>
   const int64_t first = begin * source_.cols, last = first + count * source_.cols;
   std::vector<std::byte> bytes(static_cast<size_t>(ceil_div(last, 2) - first / 2));
   checkpoint_.read(*source_.codes, static_cast<uint64_t>(first / 2), bytes);
-  for (int64_t k = first; k < last; ++k) {
-    const uint32_t code = byte_at(bytes, k / 2 - first / 2) >> (k % 2 == 0 ? 4U : 0U) & 15U;
-    out[static_cast<size_t>(k - first)] = map_[code] * scales_[static_cast<size_t>(k / source_.block)];
+  for (int64_t k = first; k < last;) {
+    const int64_t end = std::min(last, (k / source_.block + 1) * source_.block);
+    const float absmax = scales_[static_cast<size_t>(k / source_.block)];
+    for (; k < end; ++k) {
+      const uint32_t code = byte_at(bytes, k / 2 - first / 2) >> (k % 2 == 0 ? 4U : 0U) & 15U;
+      out[static_cast<size_t>(k - first)] = map_[code] * absmax;
+    }
   }
 }
 
@@ -316,6 +329,11 @@ void QuantizedRows::decode(int64_t begin, int64_t count, std::span<float> out) c
   }
 }
 
+/// Of one of the blocks that a row is packed in.
+float QuantizedRows::scale(int64_t row, int64_t block) const {
+  return row_scales(row)[group_of_[static_cast<size_t>(block * kBlock)]];
+}
+
 /// Blocks of Q4_0, Q5_0 or Q8_0 (tensor/blocks/legacy.h).
 void QuantizedRows::encode_integers(int64_t begin, int64_t count, std::byte* out) const {
   std::vector<int16_t> codes(static_cast<size_t>(count * source_.cols));
@@ -323,7 +341,7 @@ void QuantizedRows::encode_integers(int64_t begin, int64_t count, std::byte* out
   const int64_t bytes = dtype_info(dtype_).block_bytes, blocks = source_.cols / kBlock;
   for (int64_t b = 0; b < count * blocks; ++b, out += bytes) {
     const int16_t* const q = codes.data() + b * kBlock;
-    const uint16_t d = f32_to_f16(scale(begin + b / blocks, b % blocks * kBlock));
+    const uint16_t d = f32_to_f16(scale(begin + b / blocks, b % blocks));
     std::memcpy(out, &d, sizeof d);
     if (dtype_ == DType::kQ8_0) {
       for (int64_t i = 0; i < kBlock; ++i) out[2 + i] = static_cast<std::byte>(q[i]);
@@ -345,7 +363,7 @@ void QuantizedRows::encode_mxfp4(int64_t begin, int64_t count, std::byte* out) c
   const std::vector<std::byte> bytes = code_bytes(begin, count);
   const int64_t blocks = source_.cols / kBlock;
   for (int64_t b = 0; b < count * blocks; ++b, out += 17) {
-    out[0] = static_cast<std::byte>(std::ilogb(scale(begin + b / blocks, b % blocks * kBlock)) + 127);
+    out[0] = static_cast<std::byte>(std::ilogb(scale(begin + b / blocks, b % blocks)) + 127);
     for (int64_t i = 0; i < kBlock / 2; ++i) {
       const auto code = [&](int64_t k) {
         return byte_at(bytes, b * (kBlock / 2) + k / 2) >> (k % 2 == 0 ? 0U : 4U) & 15U;

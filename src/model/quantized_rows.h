@@ -47,7 +47,8 @@ class QuantizedRows {
   void encode_integers(int64_t begin, int64_t count, std::byte* out) const;
   void encode_mxfp4(int64_t begin, int64_t count, std::byte* out) const;
   bool has_integers() const;
-  float scale(int64_t row, int64_t column) const;
+  const float* row_scales(int64_t row) const;  // [groups_]
+  float scale(int64_t row, int64_t block) const;
 
   const Checkpoint& checkpoint_;
   const QuantizedSource& source_;

@@ -140,6 +140,7 @@ std::vector<std::shared_ptr<const PackedWeight>> WeightLoader::alike(const std::
     first = first.value_or(dtype);
   }
   std::vector<std::shared_ptr<const PackedWeight>> packed;
+  packed.reserve(prefixes.size());
   for (const std::string& prefix : prefixes) packed.push_back(pack(plan(prefix + ".weight"), differ));
   return packed;
 }

@@ -64,7 +64,7 @@ void take_moe(TensorAccount& account, const LayerNames& names, const MoeFfn& moe
   account.matrix(names("mlp.router", "ffn_gate_inp", ffn.hf + ffn.hf_router), {moe.experts, hidden});
   if (account.gguf()) {
     take_stacked_experts(account, names, moe, hidden);
-  } else if (account.has(names.hf + ffn.hf + "experts.gate_up_proj")) {
+  } else if (account.has_in_any_form(names.hf + ffn.hf + "experts.gate_up_proj")) {
     take_fused_experts(account, names, moe, hidden, ffn);
   } else {
     take_single_experts(account, names, moe, hidden, ffn.hf);

@@ -26,6 +26,13 @@ const std::string& file_of(const Checkpoint& checkpoint, const TensorEntry& entr
   return checkpoint.files()[static_cast<size_t>(entry.file)]->name();
 }
 
+const TensorEntry* find_fused(const Checkpoint& checkpoint, const std::string& stored_name) {
+  for (const char* tail : {"_blocks", "_packed", ".weight_packed", ".qweight", ".weight", "_scale_inv", "_scale"}) {
+    if (const TensorEntry* entry = checkpoint.find(stored_name + tail)) return entry;
+  }
+  return nullptr;
+}
+
 const TensorEntry* QuantizedTensors::take_if(const std::string& name) {
   const TensorEntry* entry = checkpoint_.find(name);
   if (entry != nullptr) taken_.insert(name);
@@ -57,13 +64,10 @@ const TensorEntry* QuantizedTensors::take(QuantizedSource& source, const std::st
 
 std::shared_ptr<const QuantizedSource> QuantizedTensors::find(const std::string& stored_name, const Shape& shape) {
   if (!stored_name.ends_with(kWeight)) {
-    // All experts of a layer in one tensor: plain, or in a form of its own.
-    for (const char* tail : {"_blocks", ".weight_packed", ".qweight", "_scale_inv", "_scale"}) {
-      if (const TensorEntry* entry = checkpoint_.find(stored_name + tail)) {
-        fail(ErrorCode::kUnsupportedFeature,
-             "{}: tensor '{}' holds all experts of a layer quantised in one, which is not supported",
-             file_of(checkpoint_, *entry), printable(entry->name));
-      }
+    if (const TensorEntry* entry = find_fused(checkpoint_, stored_name)) {
+      fail(ErrorCode::kUnsupportedFeature,
+           "{}: tensor '{}' belongs to all experts of a layer quantised in one, which is not supported",
+           file_of(checkpoint_, *entry), printable(entry->name));
     }
     return nullptr;
   }

@@ -15,6 +15,9 @@ bool is_plain_float(DType dtype);
 /// The base name of the file that a tensor lies in, for messages.
 const std::string& file_of(const Checkpoint& checkpoint, const TensorEntry& entry);
 
+/// Of a tensor that holds all experts of a layer: what quantised files have in its place or beside it, or nullptr.
+const TensorEntry* find_fused(const Checkpoint& checkpoint, const std::string& stored_name);
+
 /// Finds the tensors that one quantised matrix consists of and judges their shapes and types.
 class QuantizedTensors {
  public:

@@ -93,7 +93,8 @@ constexpr const char* kFormats[] = {"fp8_block", "ct_int8",   "ct_int4_asym", "c
                                     "awq",       "gptq4_act", "mxfp4",        "nf4",      "nf4_double"};
 
 /// Opens the layer, finds its tensors, reads what is held and decodes a row.
-void load(const std::string& format, const Parts& parts, const fs::path& config = {}) {
+void load(const std::string& format, const Parts& parts, const fs::path& config = {},
+          const std::string& name = "proj.weight") {
   const fs::path folder = temporary_folder();
   const fs::path given = golden("weight_formats/" + format + "/linear/config.json");
   fs::copy(config.empty() ? given : config, folder / "config.json");
@@ -110,7 +111,7 @@ void load(const std::string& format, const Parts& parts, const fs::path& config 
   std::vector<std::string> warnings;
   const auto read = QuantizationConfig::read(checkpoint, warnings);
   std::unordered_set<std::string> taken;
-  const auto source = QuantizedTensors(checkpoint, *read, taken).find("proj.weight", {kRows, kCols});
+  const auto source = QuantizedTensors(checkpoint, *read, taken).find(name, {kRows, kCols});
   if (source == nullptr) fail(ErrorCode::kNotFound, "plain");
   const QuantizedRows rows(checkpoint, *source);
   std::vector<float> row(static_cast<size_t>(kCols));
@@ -210,6 +211,11 @@ TEST(QuantizedTensors, FileAndConfigurationMustAgree) {
   EXPECT_ERROR(load("ct_int8", parts_of("ct_int8"), ignoring), ErrorCode::kBadValue, "proj.weight");
   EXPECT_ERROR(load("ct_int8", plain, ignoring), ErrorCode::kNotFound, "plain");
   EXPECT_ERROR(load("ct_int8", parts_of("awq")), ErrorCode::kMissingTensor, "proj.weight");
+}
+
+TEST(QuantizedTensors, ExpertsInOneTensorAreRefusedByName) {
+  EXPECT_ERROR(load("mxfp4", {{"experts.down_proj_blocks", DType::kU8, {2, 160, 8, 16}, {}}}, {}, "experts.down_proj"),
+               ErrorCode::kUnsupportedFeature, "experts.down_proj_blocks");
 }
 
 }  // namespace

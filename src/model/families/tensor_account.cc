@@ -1,5 +1,6 @@
 #include "model/families/tensor_account.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -29,6 +30,10 @@ TensorAccount::TensorAccount(const Checkpoint& checkpoint)
       gguf_(checkpoint.metadata() != nullptr),
       lists_(checkpoint.wants_tensors()),
       quantization_(QuantizationConfig::read(checkpoint, warnings_)) {}
+
+bool TensorAccount::has_in_any_form(const std::string& stored_name) const {
+  return has(stored_name) || (quantization_ && find_fused(checkpoint_, stored_name) != nullptr);
+}
 
 std::shared_ptr<const QuantizedSource> TensorAccount::quantised(const std::string& stored_name, const Shape& shape) {
   if (!quantization_) return nullptr;
@@ -73,7 +78,26 @@ void TensorAccount::check_matrix_dtype(const TensorEntry& entry, bool transposed
 void TensorAccount::matrix(const TensorName& name, Shape shape, bool bias, const RowMap& rows) {
   part(name.canonical, stored(name) + ".weight", shape, shape, rows);
   const Shape outs{shape[0]};
+  const QuantizedSource* quantized = plans_.back().quantized.get();
+  if (!bias && quantized != nullptr && quantized->scheme.form == WeightForm::kGptq) {
+    take_zero_bias(stored(name) + ".bias", shape[0]);
+  }
   if (bias) values(name.canonical + ".bias", stored(name) + ".bias", outs, outs, rows);
+}
+
+/// Early tools for GPTQ gave every layer a bias, also where the model has none: there it must be nothing but zeros.
+void TensorAccount::take_zero_bias(const std::string& stored_name, int64_t n) {
+  if (!has(stored_name)) return;
+  const TensorEntry& entry = take(stored_name, {n});
+  require_vector_dtype(checkpoint_, entry);
+  std::vector<std::byte> raw(entry.bytes);
+  checkpoint_.read(entry, 0, raw);
+  std::vector<float> values(static_cast<size_t>(n));
+  dequantize(entry.dtype, raw.data(), n, values.data());
+  if (std::any_of(values.begin(), values.end(), [](float v) { return v != 0; })) {
+    fail(ErrorCode::kUnexpectedTensor, "{}: tensor '{}' {} is not zero, but the configuration has no such bias",
+         file_of(checkpoint_, entry), printable(stored_name), entry.shape.str());
+  }
 }
 
 void TensorAccount::row_matrix(const TensorName& name, int64_t n) {

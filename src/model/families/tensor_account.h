@@ -31,6 +31,9 @@ class TensorAccount {
   /// By its full stored name.
   bool has(const std::string& stored_name) const { return checkpoint_.find(stored_name) != nullptr; }
 
+  /// The same, or something quantised in its place.
+  bool has_in_any_form(const std::string& stored_name) const;
+
   /// A matrix [out, in] and, where asked for, its bias [out]; both move alike.
   void matrix(const TensorName& name, Shape shape, bool bias = false, const RowMap& rows = {});
   /// A matrix [1, n] that some files have as a vector [n].
@@ -61,6 +64,7 @@ class TensorAccount {
   const TensorEntry& take(const std::string& stored_name, const Shape& shape);
   const TensorEntry& list(const std::string& stored_name, const Shape& shape);
   void check_matrix_dtype(const TensorEntry& entry, bool transposed) const;
+  void take_zero_bias(const std::string& stored_name, int64_t n);
   /// nullptr where the file has the matrix plain.
   std::shared_ptr<const QuantizedSource> quantised(const std::string& stored_name, const Shape& shape);
 
