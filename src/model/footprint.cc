@@ -58,7 +58,7 @@ WeightParts weight_parts(const ModelDescription& model, bool mtp) {
 WeightWork weight_work(const ModelDescription& model, Activations activations) {
   WeightWork work;
   const auto is_native = [&](const TensorPlan& tensor) {
-    return activations == Activations::kNative && integer_form(tensor.entry->dtype).scales > 0;
+    return activations == Activations::kNative && integer_form(tensor.memory_dtype()).scales > 0;
   };
   const TensorPlan& embedding = *model.find("model.embed_tokens.weight");
   const TensorPlan& head = model.spec.tied_head ? embedding : *model.find("lm_head.weight");

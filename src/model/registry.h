@@ -50,7 +50,10 @@ struct TensorPlan {
   std::shared_ptr<const QuantizedSource> quantized = nullptr;
   /// Bytes of the file that it takes.
   int64_t bytes() const;
-  /// Bytes of memory that it takes when it is loaded.
+  /// The type that it is packed from. Of a quantised form float32, the most that it can be: which type holds the matrix
+  /// exactly shows when its scales are read (docs/formats.md).
+  DType memory_dtype() const { return quantized ? DType::kF32 : entry->dtype; }
+  /// Bytes of memory that it takes when it is loaded; of a quantised form at most.
   int64_t memory_bytes() const;
 };
 

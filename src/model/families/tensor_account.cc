@@ -123,7 +123,8 @@ void TensorAccount::parts(const std::string& canonical, const std::string& store
                           Shape shape, std::vector<RowMap> parts) {
   if (auto source = quantised(stored_name, stored_shape)) {
     const TensorEntry* codes = source->codes;
-    plans_.push_back({canonical + ".weight", codes, shape, {}, std::move(parts), {}, Fold::kNone, false, std::move(source)});
+    plans_.push_back(
+        {canonical + ".weight", codes, shape, {}, std::move(parts), {}, Fold::kNone, false, std::move(source)});
     return;
   }
   const TensorEntry& entry = take(stored_name, stored_shape);
