@@ -50,19 +50,23 @@ struct NextToken {
 };
 NextToken choose(const Running& r, std::span<float> logits) {
   const Request& request = r.request;
-  const auto forced = request.guide ? request.guide->forced() : std::nullopt;
+  std::optional<TokenId> forced;
+  if (request.guide) forced = request.guide->forced();
   if (forced && (to_int(*forced) < 0 || to_int(*forced) >= static_cast<int64_t>(logits.size()))) {
     fail(ErrorCode::kBadValue, "the guide forces token id {}, legal: 0 to {}", to_int(*forced), logits.size() - 1);
   }
   std::vector<float> raw;
   if (request.logprobs >= 0) raw.assign(logits.begin(), logits.end());
   TokenChosen chosen{r.id, TokenId{-1}};
-  chosen.id = forced ? *forced
-                     : sample(logits, request.sampling,
-                              {.history = r.tokens,
-                               .prompt_tokens = r.prompt_tokens(),
-                               .position = static_cast<int64_t>(r.tokens.size()),
-                               .choice = request.choice});
+  if (forced) {
+    chosen.id = *forced;
+  } else {
+    chosen.id = sample(logits, request.sampling,
+                       {.history = r.tokens,
+                        .prompt_tokens = r.prompt_tokens(),
+                        .position = static_cast<int64_t>(r.tokens.size()),
+                        .choice = request.choice});
+  }
   if (request.logprobs >= 0) {
     TokenLogprobs logprobs = token_logprobs(raw, chosen.id, request.logprobs);
     chosen.logprob = logprobs.chosen;
