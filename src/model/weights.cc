@@ -62,18 +62,21 @@ void WeightLoader::report(int64_t bytes) {
   if (progress_) progress_(done_bytes_, total_bytes_);
 }
 
-WeightLoader::StoredRows WeightLoader::stored_rows(const TensorPlan& plan, bool use_float) const {
+WeightLoader::StoredRows WeightLoader::plain_rows(const TensorPlan& plan) const {
   const TensorEntry& entry = *plan.entry;
-  if (plan.quantized == nullptr) {
-    const int64_t stride = row_bytes(dtype_info(entry.dtype), plan.shape[1]);
-    return {entry.dtype, stride, [this, &entry, stride](int64_t first, int64_t, std::span<std::byte> out) {
-              checkpoint_.read(entry, static_cast<uint64_t>(first * stride), out);
-            }};
-  }
-  const auto rows = std::make_shared<QuantizedRows>(checkpoint_, *plan.quantized);
-  if (use_float) rows->use_float();
-  return {rows->dtype(), row_bytes(dtype_info(rows->dtype()), plan.shape[1]),
-          [rows](int64_t first, int64_t count, std::span<std::byte> out) { rows->read(first, count, out); }};
+  const int64_t stride = row_bytes(dtype_info(entry.dtype), plan.shape[1]);
+  return {entry.dtype, stride, [this, &entry, stride](int64_t first, int64_t, std::span<std::byte> out) {
+            checkpoint_.read(entry, static_cast<uint64_t>(first * stride), out);
+          }};
+}
+
+WeightLoader::StoredRows WeightLoader::quantized_rows(const TensorPlan& plan,
+                                                      std::shared_ptr<const QuantizedRows> rows) const {
+  const DType dtype = rows->dtype();
+  return {dtype, row_bytes(dtype_info(dtype), plan.shape[1]),
+          [rows = std::move(rows)](int64_t first, int64_t count, std::span<std::byte> out) {
+            rows->read(first, count, out);
+          }};
 }
 
 /// Each stored row holds one column of the wanted rows; a type of one value a block.
@@ -110,8 +113,7 @@ void WeightLoader::read_rows(const StoredRows& stored, const TensorPlan& plan, i
   }
 }
 
-std::shared_ptr<const PackedWeight> WeightLoader::pack(const TensorPlan& matrix, bool use_float) {
-  const StoredRows stored = stored_rows(matrix, use_float);
+std::shared_ptr<const PackedWeight> WeightLoader::pack(const TensorPlan& matrix, const StoredRows& stored) {
   WeightSource source{matrix.canonical, stored.dtype, matrix.shape[0], matrix.shape[1], {}, activations_};
   source.read_rows = [&](int64_t begin, int64_t count, std::span<std::byte> out) {
     read_rows(stored, matrix, begin, count, out);
@@ -124,24 +126,34 @@ std::shared_ptr<const PackedWeight> WeightLoader::pack(const TensorPlan& matrix,
 
 Linear WeightLoader::linear(const std::string& prefix) {
   Linear layer;
-  layer.weight = pack(plan(prefix + ".weight"), /*use_float=*/false);
+  layer.weight = alike({prefix}).front();
   if (has(prefix + ".bias")) layer.bias = vector(prefix + ".bias");
   return layer;
 }
 
 std::vector<std::shared_ptr<const PackedWeight>> WeightLoader::alike(const std::vector<std::string>& prefixes) {
-  std::optional<DType> first;
-  bool differ = false;
+  // What a quantised matrix is packed as shows when its scales have been read; the types of others are the file's own.
+  std::vector<std::shared_ptr<QuantizedRows>> quantized;
   for (const std::string& prefix : prefixes) {
     const TensorPlan& matrix = plan(prefix + ".weight");
-    if (matrix.quantized == nullptr) continue;  // their types are the file's own
-    const DType dtype = QuantizedRows(checkpoint_, *matrix.quantized).dtype();
-    differ = differ || dtype != first.value_or(dtype);
-    first = first.value_or(dtype);
+    if (matrix.quantized != nullptr) {
+      quantized.push_back(std::make_shared<QuantizedRows>(checkpoint_, *matrix.quantized));
+    }
   }
+  const bool differ = std::any_of(quantized.begin(), quantized.end(),
+                                  [&](const auto& rows) { return rows->dtype() != quantized.front()->dtype(); });
   std::vector<std::shared_ptr<const PackedWeight>> packed;
   packed.reserve(prefixes.size());
-  for (const std::string& prefix : prefixes) packed.push_back(pack(plan(prefix + ".weight"), differ));
+  auto next = quantized.begin();
+  for (const std::string& prefix : prefixes) {
+    const TensorPlan& matrix = plan(prefix + ".weight");
+    if (matrix.quantized == nullptr) {
+      packed.push_back(pack(matrix, plain_rows(matrix)));
+      continue;
+    }
+    if (differ) (*next)->use_float();
+    packed.push_back(pack(matrix, quantized_rows(matrix, std::move(*next++))));
+  }
   return packed;
 }
 

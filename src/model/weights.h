@@ -14,6 +14,8 @@
 
 namespace duet {
 
+class QuantizedRows;
+
 /// Brings the tensors of a described checkpoint to a backend: matrices packed, vectors as float32 in device memory.
 /// Reads with pread in bounded pieces; nothing of the file is kept beside the packed form.
 class WeightLoader {
@@ -43,8 +45,9 @@ class WeightLoader {
     int64_t row_bytes;
     std::function<void(int64_t first, int64_t count, std::span<std::byte> out)> read;
   };
-  StoredRows stored_rows(const TensorPlan& plan, bool use_float) const;
-  std::shared_ptr<const PackedWeight> pack(const TensorPlan& matrix, bool use_float);
+  StoredRows plain_rows(const TensorPlan& plan) const;
+  StoredRows quantized_rows(const TensorPlan& plan, std::shared_ptr<const QuantizedRows> rows) const;
+  std::shared_ptr<const PackedWeight> pack(const TensorPlan& matrix, const StoredRows& stored);
   void read_rows(const StoredRows& stored, const TensorPlan& plan, int64_t begin, int64_t count,
                  std::span<std::byte> out) const;
   void read_transposed_rows(const TensorPlan& plan, int64_t begin, int64_t count, std::span<std::byte> out) const;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <functional>
 #include <mutex>
 #include <string_view>
 
@@ -68,6 +70,14 @@ class CpuBackend final : public Backend {
   float* scratch(int worker) const;
   /// Chunk size of a loop over `count` items: chunks of at least `minimum`, several per thread where there are enough.
   int64_t grain(int64_t count, int64_t minimum) const;
+  /// body(begin, end, worker) over all rows of a row-wise op, at once where they are few.
+  template <typename Body>
+  void for_rows(int64_t rows, int64_t elements_a_row, const Body& body) const {
+    pool_.parallel_for(rows, grain(rows, kSmall / std::max<int64_t>(1, elements_a_row)), std::ref(body));
+  }
+
+  /// Elements below which a row-wise op is not worth waking the workers for.
+  static constexpr int64_t kSmall = 16384;
 
   ThreadPool& pool_;
   CpuLevel level_;

@@ -8,12 +8,6 @@
 #include "backend/router.h"
 
 namespace duet {
-namespace {
-
-/// Elements below which a chunk of a loop is not worth handing out.
-constexpr int64_t kSmall = 16384;
-
-}  // namespace
 
 void CpuBackend::route_top_k(Tensor logits, RouterScore score, Tensor ids, Tensor weights) noexcept {
   const int64_t rows = logits.dim(0), experts = logits.dim(1), top_k = ids.dim(1);
@@ -103,7 +97,7 @@ void CpuBackend::mix_experts(Tensor y, Tensor weights, Tensor add_to) noexcept {
       }
     }
   };
-  pool_.parallel_for(rows, grain(rows, kSmall / std::max<int64_t>(1, top_k * n)), std::ref(body));
+  for_rows(rows, top_k * n, body);
 }
 
 void CpuBackend::sigmoid_mul(Tensor x, Tensor gate, Tensor out) noexcept {
@@ -126,7 +120,7 @@ void CpuBackend::sigmoid_mul(Tensor x, Tensor gate, Tensor out) noexcept {
       }
     }
   };
-  pool_.parallel_for(rows, grain(rows, kSmall / std::max<int64_t>(1, n)), std::ref(body));
+  for_rows(rows, n, body);
 }
 
 void CpuBackend::scale_rows(Tensor x, Tensor factors, Tensor out) noexcept {
@@ -139,16 +133,19 @@ void CpuBackend::scale_rows(Tensor x, Tensor factors, Tensor out) noexcept {
       }
     }
   };
-  pool_.parallel_for(rows, grain(rows, kSmall / std::max<int64_t>(1, top_k * n)), std::ref(body));
+  for_rows(rows, top_k * n, body);
 }
 
 void CpuBackend::join_columns(Tensor a, Tensor b, Tensor out) noexcept {
-  const int64_t left = a.dim(1), right = b.dim(1);
-  for (int64_t t = 0; t < a.dim(0); ++t) {
-    float* const to = out.f32() + t * (left + right);
-    std::copy_n(a.f32() + t * left, left, to);
-    std::copy_n(b.f32() + t * right, right, to + left);
-  }
+  const int64_t rows = a.dim(0), left = a.dim(1), right = b.dim(1);
+  const auto body = [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t) {
+      float* const to = out.f32() + t * (left + right);
+      std::copy_n(a.f32() + t * left, left, to);
+      std::copy_n(b.f32() + t * right, right, to + left);
+    }
+  };
+  for_rows(rows, left + right, body);
 }
 
 }  // namespace duet
