@@ -165,6 +165,18 @@ TEST(JinjaFolding, MakesSlicesOfWhatHasNoneUndefined) {
   EXPECT_EQ(outcome("{{ [1][::0] }}"), "type") << "a ValueError, which stays one";
 }
 
+TEST(JinjaLimits, GrowWithTheInput) {
+  const Json::Object large{{"text", Json(std::string(size_t{3} << 20, 'a'))}};
+  EXPECT_EQ(render("{{ text }}", large).size(), size_t{3} << 20);
+  EXPECT_EQ(render("{{ text|trim }}{{ text }}", large).size(), size_t{6} << 20);
+  try {
+    render("{{ text }}{{ text }}{{ text }}", large);
+    ADD_FAILURE() << "three times the text, and it may be repeated once";
+  } catch (const TemplateError& error) {
+    EXPECT_EQ(error.kind(), TemplateErrorKind::kLimit);
+  }
+}
+
 TEST(JinjaMarkup, EscapesWhatItsMethodsPutIn) {
   EXPECT_EQ(outcome("{{ (1|e).replace('', 2) }}"), "'212'") << "no text need be given";
   EXPECT_EQ(outcome("{{ ('a'|e).replace('a', '<') }}"), "'&lt;'");
