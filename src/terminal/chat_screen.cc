@@ -54,6 +54,7 @@ void ChatScreen::run() {
 
 /// Returns whether the chat goes on.
 bool ChatScreen::handle(const ChatEntry& entry) {
+  const TerminalMode::Quiet quiet(interactive_);  // keys that are typed ahead show when their line is read
   if (LineEditor* line_editor = editor(); line_editor != nullptr && !entry.source.empty()) {
     if (!line_editor->remember(entry.source)) {
       note("the history cannot be written to " + options_.history_file.string());
@@ -109,17 +110,14 @@ bool ChatScreen::answer(const SamplingParams& sampling) {
   request.stop_strings = options_.stop_strings;
   AnswerView shown(output_, options_.plain, [this](const std::string& text) { note(text); });
   std::optional<Error> thrown;
-  {
-    const TerminalMode::Quiet quiet(interactive_);
-    try {
-      model_.session->chat(conversation_.messages(), options_.chat, std::move(request), interrupt_requested(),
-                           [&](const ChatEvent& event) { shown.show(event); });
-    } catch (const Error& error) {
-      if (error.code() == ErrorCode::kIoError) throw;  // our own input or output is gone
-      thrown = error;
-    }
-    shown.end();
+  try {
+    model_.session->chat(conversation_.messages(), options_.chat, std::move(request), interrupt_requested(),
+                         [&](const ChatEvent& event) { shown.show(event); });
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kIoError) throw;  // our own input or output is gone
+    thrown = error;
   }
+  shown.end();
   const std::optional<Error> error = thrown ? thrown : shown.error();
   const bool stopped = !error && shown.finished().reason == FinishReason::kCancelled;
   const bool answered = !error && !(stopped && shown.text().empty());

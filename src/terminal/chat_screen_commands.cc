@@ -171,7 +171,6 @@ void ChatScreen::switch_model(const std::string& name) {
   OpenedModel opened;
   std::pair<SamplingParams, SamplingParams> defaults;
   try {
-    const TerminalMode::Quiet quiet(interactive_);
     opened = options_.open_model(name);
     defaults = {opened.sampling, opened.retry_sampling};
     for (const auto& [field, value] : params_) set_fields(opened, field, value);

@@ -113,6 +113,7 @@ def check_conversation(folder, command, environment):
         terminal.keys("C-c")
         terminal.wait(r"^\(Ctrl-C once more, Ctrl-D or /quit leaves\)$")
         terminal.tmux("send-keys", "-l", "half a thought")
+        terminal.wait(r"^> half a thought$")
         terminal.keys("C-c")
         terminal.wait(r"half a thought\^C$")
         terminal.keys("C-c")  # the one that cleared the line is no first of two
