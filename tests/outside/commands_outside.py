@@ -155,6 +155,12 @@ def check_errors_without_model(commands, golden):
     commands.fails("not_found", "run", "smollm3-135m", "x", words=["smollm2-135m"])
     commands.fails("not_found", "run", commands.path("absent.gguf"), "x", words=["absent.gguf"])
     commands.fails("usage_error", "run", status=2, words=["model"])
+    home = commands.path("home")
+    os.makedirs(os.path.join(home, "state", "chats"))
+    commands.write("home/state/chats/kept.json", {"model": commands.path("gone.gguf"), "messages": [
+        {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]})
+    _, err = commands.run("chat", "--continue", status=1, env={**os.environ, "DUET_HOME": home})
+    assert "last conversation" in err and "gone.gguf" in err and "MODEL --continue" in err, err
     out, err = commands.run(status=2)
     assert out == "" and "duet chat" in err and "Subcommands:" in err, err
     commands.fails("usage_error", "inspekt", status=2, words=["inspekt", "'inspect'"])
