@@ -220,7 +220,8 @@ class Case {
     const Tensor ty = {y.data(), DType::kF32, Shape{rows, shape_.out}};
     const auto multiply = [&] {
       next_ = (next_ + 1) % weights_.size();
-      backend_.linear(tx, *weights_[next_], {}, Epilogue::kNone, ty);
+      const LinearTerm term{weights_[next_].get(), {}, Epilogue::kNone, ty};
+      backend_.linear(tx, {&term, 1});
     };
     multiply();
     const int64_t count = std::max<int64_t>(1, static_cast<int64_t>(0.8e9 / macs(rows)));

@@ -131,7 +131,8 @@ void bench(const Options& options) {
           best_seconds(options.seconds,
                        [&] {
                          for (int64_t i = 0; i < used; ++i) {
-                           backend->linear(tx, *weights[static_cast<size_t>(i)], {}, Epilogue::kNone, ty);
+                           const LinearTerm term{weights[static_cast<size_t>(i)].get(), {}, Epilogue::kNone, ty};
+                           backend->linear(tx, {&term, 1});
                          }
                        }) /
           static_cast<double>(used);
