@@ -50,7 +50,8 @@ std::vector<BenchRow> setup_rows(const BenchResult& result) {
       {"model", fmt::format("{}: {}, {}, {}", visible_controls(model.name), visible_controls(model.architecture),
                             model.types, human_bytes(static_cast<uint64_t>(model.file_bytes)))},
       {"activations", result.activations},
-      {"load", fmt::format("{:.3f} s; to the first token {:.3f} s", result.load_seconds, result.first_token_seconds)},
+      {"load", fmt::format("{:.3f} s{}; to the first token {:.3f} s", result.load_seconds,
+                           result.from_packed_cache ? " from the packed cache" : "", result.first_token_seconds)},
       {"memory", fmt::format("{}, of it weights {}", human_bytes(result.resident_bytes),
                              human_bytes(static_cast<uint64_t>(model.weight_bytes)))},
   };
@@ -190,6 +191,7 @@ Json bench_json(const BenchResult& result) {
                       {"sequences", result.plan.sequences},
                       {"repetitions", result.repetitions},
                       {"load_ms", result.load_seconds * kMilli},
+                      {"packed_cache", result.from_packed_cache},
                       {"first_token_ms", result.first_token_seconds * kMilli},
                       {"rss_bytes", static_cast<int64_t>(result.resident_bytes)}};
   add_speed(object, result.speed);

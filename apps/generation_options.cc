@@ -86,6 +86,13 @@ void add_session_options(CLI::App& command, SessionOptions& options, bool contex
       ->type_name("N");
 }
 
+void add_packed_cache_option(CLI::App& command, SessionOptions& options) {
+  command.add_flag(
+      "--packed-cache", options.packed_cache,
+      "keep the weights on disk as this machine multiplies with them, and start from there the next time;\n"
+      "takes about the model's size again (duet cache)");
+}
+
 void add_speculation_options(CLI::App& command, SessionOptions& options) {
   command
       .add_option("--speculate", options.speculate,

@@ -21,6 +21,16 @@ class Backend : public Device {
   /// Reads and packs a weight matrix. Throws what source.read_rows throws, and out_of_memory.
   virtual std::unique_ptr<PackedWeight> pack(const WeightSource& source) = 0;
 
+  // Packed forms outside of the backend (model/packed_cache.h).
+  /// Names the layout of packed weights, with its version: under one name a source has one packed form, which takes
+  /// packed_bytes().
+  virtual std::string packed_layout() const = 0;
+  /// The weight that pack() would make, from its packed form; source.read_rows is not used. Throws what `read` throws,
+  /// out_of_memory, bad_dtype, bad_shape.
+  virtual std::unique_ptr<PackedWeight> restore(const WeightSource& source, const PackedReader& read) = 0;
+  /// Bytes from `begin` of the packed form.
+  virtual void copy_packed(const PackedWeight& weight, int64_t begin, std::span<std::byte> out) noexcept = 0;
+
   /// out[t] = row ids[t] of table.   ids [T], out [T, C]
   virtual void embed_rows(const PackedWeight& table, std::span<const int32_t> ids, Tensor out) noexcept = 0;
   /// Every term's product of the same x [T, in]; at most kMaxLinearTerms. Terms do not see each other.

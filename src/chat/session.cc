@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "chat/packed_place.h"
 #include "chat/thought_budget.h"
 #include "model/decoder.h"
 #include "text/tokenizer.h"
@@ -45,7 +46,6 @@ Session::Session(const std::filesystem::path& path, const SessionOptions& option
                  const std::function<void(int64_t, int64_t)>& progress)
     : runtime_(options.threads), model_(options.synthetic ? LoadedModel(path, *options.synthetic) : LoadedModel(path)) {
   DecoderOptions arithmetic = parse_arithmetic(options);
-  Backend& backend = runtime_.backend(options.backend);
   arithmetic.mtp = options.speculate == "mtp";
   if (arithmetic.mtp && !model_.description().spec.mtp) {
     throw Error(ErrorCode::kUnsupportedFeature, fmt::format("{} has no MTP head to speculate with", model_.name()),
@@ -55,11 +55,20 @@ Session::Session(const std::filesystem::path& path, const SessionOptions& option
   model_.description();
   model_.generation_config();
   if (options.text) model_.tokenizer();
-  decoder_ = model_.decoder(backend, progress, arithmetic);
+  decoder_ = load(model_, options, arithmetic, progress);
   arithmetic.mtp = false;
   engine_ =
       std::make_unique<Engine>(decoder_, EngineOptions{.context_tokens = options.context_tokens,
                                                        .speculation = speculation(options, arithmetic, progress)});
+}
+
+std::shared_ptr<const Decoder> Session::load(LoadedModel& model, const SessionOptions& options,
+                                             const DecoderOptions& arithmetic,
+                                             const std::function<void(int64_t, int64_t)>& progress) {
+  Backend& backend = runtime_.backend(options.backend);
+  if (!options.packed_cache) return model.decoder(backend, progress, arithmetic);
+  const PackedCachePlace place = packed_place(model.checkpoint(), backend, arithmetic, options.say);
+  return model.decoder(backend, progress, arithmetic, &place);
 }
 
 SpeculationOptions Session::speculation(const SessionOptions& options, const DecoderOptions& arithmetic,
@@ -75,7 +84,7 @@ SpeculationOptions Session::speculation(const SessionOptions& options, const Dec
     draft_model_ = std::make_unique<LoadedModel>(options.speculate);
     if (options.text) check_equal_vocabularies(model_, *draft_model_);
     speculation.drafter = Drafter::kModel;
-    speculation.model = draft_model_->decoder(runtime_.backend(options.backend), progress, arithmetic);
+    speculation.model = load(*draft_model_, options, arithmetic, progress);
   }
   return speculation;
 }

@@ -27,9 +27,12 @@ struct SessionOptions {
   int64_t context_tokens = 0;       // 0 = the model's own; at most that
   std::string speculate = "off";    // or "ngram", "mtp", or where a draft model lies
   int64_t draft_tokens = 4;         // of a step, with speculation
+  bool packed_cache = false;        // keep packed weights in the store, and start from what is kept
   bool text = true;                 // false: ids alone are worked with, the model needs no tokenizer
   /// The path is a configuration, its weights are made up.
   std::optional<SyntheticOptions> synthetic = std::nullopt;
+  /// Gets lines for people: what of a packed cache was ignored, and why.
+  std::function<void(const std::string& line)> say = {};
 };
 
 /// A model, ready to answer. Text in, events out. Used by one thread.
@@ -64,6 +67,10 @@ class Session {
   void generate(GenerateRequest request, const std::atomic<bool>& cancel, const EventSink& sink);
 
  private:
+  /// Reads and packs the weights, or takes them from the store's packed cache.
+  std::shared_ptr<const Decoder> load(LoadedModel& model, const SessionOptions& options,
+                                      const DecoderOptions& arithmetic,
+                                      const std::function<void(int64_t, int64_t)>& progress);
   /// Throws bad_value, unsupported_feature, and what loading a draft model throws.
   SpeculationOptions speculation(const SessionOptions& options, const DecoderOptions& arithmetic,
                                  const std::function<void(int64_t, int64_t)>& progress);

@@ -12,6 +12,7 @@
 namespace duet {
 
 struct ModelDescription;
+struct PackedCachePlace;
 class Checkpoint;
 
 /// How a model computes (docs/numerics.md).
@@ -35,16 +36,19 @@ class Decoder {
  public:
   /// Reads and packs every weight. `progress(done_bytes, total_bytes)` may throw to cancel.
   /// Throws what reading throws (truncated, io_error), out_of_memory, and unsupported_feature (a type of keys and
-  /// values that the model's heads cannot have).
+  /// values that the model's heads cannot have). With a `cache` weights come from there, or are kept there.
   static std::shared_ptr<const Decoder> load(Backend& backend, const Checkpoint& checkpoint,
                                              const ModelDescription& model,
                                              const std::function<void(int64_t, int64_t)>& progress = {},
-                                             const DecoderOptions& options = {});
+                                             const DecoderOptions& options = {},
+                                             const PackedCachePlace* cache = nullptr);
   ~Decoder();
 
   const ModelSpec& spec() const;
   Backend& backend() const;
   int64_t weight_bytes() const;
+  /// Whether the weights came from a packed cache.
+  bool from_packed_cache() const;
   WeightWork weight_work() const;
   /// What a sequence of this model keeps between steps.
   const StateLayout& state_layout() const;

@@ -1,6 +1,7 @@
 #include "model/weights.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <utility>
 
@@ -41,13 +42,14 @@ void read_mapped_rows(const Rows& stored, const RowMap& map, int64_t begin, int6
 
 WeightLoader::WeightLoader(Backend& backend, Device& device, const Checkpoint& checkpoint,
                            const ModelDescription& model, Activations activations,
-                           std::function<void(int64_t, int64_t)> progress)
+                           std::function<void(int64_t, int64_t)> progress, PackedCache& cache)
     : backend_(backend),
       device_(device),
       checkpoint_(checkpoint),
       model_(model),
       activations_(activations),
-      progress_(std::move(progress)) {
+      progress_(std::move(progress)),
+      cache_(cache) {
   for (const TensorPlan& tensor : model.tensors) total_bytes_ += tensor.bytes();
 }
 
@@ -60,6 +62,12 @@ const TensorPlan& WeightLoader::plan(const std::string& canonical) const {
 void WeightLoader::report(int64_t bytes) {
   done_bytes_ += bytes;
   if (progress_) progress_(done_bytes_, total_bytes_);
+}
+
+void WeightLoader::report_part(const TensorPlan& matrix, int64_t done, int64_t all) {
+  if (!progress_ || std::this_thread::get_id() != thread_) return;
+  const double part = static_cast<double>(done) / static_cast<double>(all);
+  progress_(done_bytes_ + static_cast<int64_t>(part * static_cast<double>(matrix.bytes())), total_bytes_);
 }
 
 WeightLoader::StoredRows WeightLoader::stored_rows(const TensorPlan& plan, bool use_float) const {
@@ -110,13 +118,38 @@ void WeightLoader::read_rows(const StoredRows& stored, const TensorPlan& plan, i
   }
 }
 
+std::shared_ptr<const PackedWeight> WeightLoader::restore(const TensorPlan& matrix) {
+  const PackedCacheFile& file = *cache_.serving();
+  const PackedEntry* const entry = file.find(matrix.canonical);
+  const bool fits = entry != nullptr && entry->rows == matrix.shape[0] && entry->cols == matrix.shape[1] &&
+                    (matrix.quantized != nullptr || entry->dtype == matrix.entry->dtype);
+  if (!fits) {
+    throw PackedCacheError(ErrorCode::kHashMismatch,
+                           fmt::format("{}: '{}' is not there as the model has it", file.name(), matrix.canonical));
+  }
+  std::atomic<int64_t> done = 0;
+  const WeightSource form{matrix.canonical, entry->dtype, entry->rows, entry->cols, {}, activations_};
+  return ops::restore_weight(backend_, form, [&](int64_t begin, std::span<std::byte> out) {
+    file.read(*entry, begin, out);
+    report_part(matrix, done += static_cast<int64_t>(out.size()), entry->bytes);
+  });
+}
+
 std::shared_ptr<const PackedWeight> WeightLoader::pack(const TensorPlan& matrix, bool use_float) {
-  const StoredRows stored = stored_rows(matrix, use_float);
-  WeightSource source{matrix.canonical, stored.dtype, matrix.shape[0], matrix.shape[1], {}, activations_};
-  source.read_rows = [&](int64_t begin, int64_t count, std::span<std::byte> out) {
-    read_rows(stored, matrix, begin, count, out);
-  };
-  auto packed = ops::pack_weight(backend_, source);
+  std::shared_ptr<const PackedWeight> packed;
+  if (cache_.serving()) {
+    packed = restore(matrix);
+  } else {
+    const StoredRows stored = stored_rows(matrix, use_float);
+    WeightSource source{matrix.canonical, stored.dtype, matrix.shape[0], matrix.shape[1], {}, activations_};
+    std::atomic<int64_t> done = 0;
+    source.read_rows = [&](int64_t begin, int64_t count, std::span<std::byte> out) {
+      read_rows(stored, matrix, begin, count, out);
+      report_part(matrix, done += count, source.rows);
+    };
+    packed = ops::pack_weight(backend_, source);
+    cache_.keep(matrix.canonical, backend_, *packed);
+  }
   packed_bytes_ += packed->bytes();
   report(matrix.bytes());
   return packed;
@@ -133,6 +166,7 @@ std::vector<std::shared_ptr<const PackedWeight>> WeightLoader::alike(const std::
   std::optional<DType> first;
   bool differ = false;
   for (const std::string& prefix : prefixes) {
+    if (cache_.serving()) break;  // which has what came of this
     const TensorPlan& matrix = plan(prefix + ".weight");
     if (matrix.quantized == nullptr) continue;  // their types are the file's own
     const DType dtype = QuantizedRows(checkpoint_, *matrix.quantized).dtype();
@@ -141,7 +175,12 @@ std::vector<std::shared_ptr<const PackedWeight>> WeightLoader::alike(const std::
   }
   std::vector<std::shared_ptr<const PackedWeight>> packed;
   packed.reserve(prefixes.size());
-  for (const std::string& prefix : prefixes) packed.push_back(pack(plan(prefix + ".weight"), differ));
+  for (const std::string& prefix : prefixes) {
+    packed.push_back(pack(plan(prefix + ".weight"), differ));
+    if (packed.back()->dtype() == packed.front()->dtype() || !cache_.serving()) continue;
+    throw PackedCacheError(ErrorCode::kHashMismatch,
+                           fmt::format("{}: '{}' has another type than its like", cache_.serving()->name(), prefix));
+  }
   return packed;
 }
 

@@ -4,10 +4,12 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "backend/device.h"
 #include "formats/checkpoint.h"
+#include "model/packed_cache.h"
 #include "model/registry.h"
 #include "ops/linear.h"
 #include "tensor/tensor.h"
@@ -19,7 +21,7 @@ namespace duet {
 class WeightLoader {
  public:
   WeightLoader(Backend& backend, Device& device, const Checkpoint& checkpoint, const ModelDescription& model,
-               Activations activations, std::function<void(int64_t, int64_t)> progress);
+               Activations activations, std::function<void(int64_t, int64_t)> progress, PackedCache& cache);
 
   /// `prefix`.weight packed, with `prefix`.bias where the description has one.
   Linear linear(const std::string& prefix);
@@ -45,6 +47,10 @@ class WeightLoader {
   };
   StoredRows stored_rows(const TensorPlan& plan, bool use_float) const;
   std::shared_ptr<const PackedWeight> pack(const TensorPlan& matrix, bool use_float);
+  /// From the serving cache. Throws PackedCacheError.
+  std::shared_ptr<const PackedWeight> restore(const TensorPlan& matrix);
+  /// Some bytes more of `matrix` are there: `done` of its `all`. Tells it from the loading thread alone.
+  void report_part(const TensorPlan& matrix, int64_t done, int64_t all);
   void read_rows(const StoredRows& stored, const TensorPlan& plan, int64_t begin, int64_t count,
                  std::span<std::byte> out) const;
   void read_transposed_rows(const TensorPlan& plan, int64_t begin, int64_t count, std::span<std::byte> out) const;
@@ -57,6 +63,8 @@ class WeightLoader {
   const ModelDescription& model_;
   Activations activations_;
   std::function<void(int64_t, int64_t)> progress_;
+  PackedCache& cache_;
+  std::thread::id thread_ = std::this_thread::get_id();
   int64_t done_bytes_ = 0, total_bytes_ = 0, packed_bytes_ = 0;
   std::vector<Buffer> buffers_;
 };

@@ -11,6 +11,18 @@ std::shared_ptr<const PackedWeight> pack_weight(Backend& backend, const WeightSo
   return backend.pack(source);
 }
 
+std::string packed_layout(const Backend& backend) { return backend.packed_layout(); }
+
+std::shared_ptr<const PackedWeight> restore_weight(Backend& backend, const WeightSource& source,
+                                                   const PackedReader& read) {
+  return backend.restore(source, read);
+}
+
+void copy_packed(Backend& backend, const PackedWeight& weight, int64_t begin, std::span<std::byte> out) {
+  DUET_CHECK(begin >= 0 && begin + static_cast<int64_t>(out.size()) <= weight.bytes());
+  backend.copy_packed(weight, begin, out);
+}
+
 namespace {
 
 LinearTerm checked_term(const Tensor& x, const Linear& layer, const Tensor& out, Epilogue epilogue) {

@@ -3,6 +3,7 @@
 #include <initializer_list>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "backend/types.h"
 #include "ops/context.h"
@@ -23,6 +24,12 @@ namespace ops {
 
 /// Reads and packs a matrix into the backend's own layout. Throws what source.read_rows throws, and out_of_memory.
 std::shared_ptr<const PackedWeight> pack_weight(Backend& backend, const WeightSource& source);
+
+/// Packed forms outside of the backend (backend.h): the name of their layout, the way back and the way out.
+std::string packed_layout(const Backend& backend);
+std::shared_ptr<const PackedWeight> restore_weight(Backend& backend, const WeightSource& source,
+                                                   const PackedReader& read);
+void copy_packed(Backend& backend, const PackedWeight& weight, int64_t begin, std::span<std::byte> out);
 
 /// y = x W' + bias; out = y, or out += y with Epilogue::kAdd.
 ///   x [T, in] f32, out [T, out] f32; x and out do not overlap

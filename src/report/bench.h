@@ -63,6 +63,7 @@ struct BenchResult {
   int repetitions = 0;
   ModelFigures model;
   double load_seconds = 0;         // until the model was ready
+  bool from_packed_cache = false;  // the weights, not from the model's own files
   double first_token_seconds = 0;  // from the beginning of the load to the first token of an answer
   uint64_t resident_bytes = 0;     // of this process, after the measurement
   Speed speed;

@@ -50,6 +50,16 @@ std::unique_ptr<PackedWeight> CpuBackend::pack(const WeightSource& source) {
   return weight;
 }
 
+std::unique_ptr<PackedWeight> CpuBackend::restore(const WeightSource& source, const PackedReader& read) {
+  std::unique_ptr<CpuPackedWeight> weight = restore_cpu_weight(source, read, level_.kernels, pool_, *this);
+  reserve_activations(weight->cols());
+  return weight;
+}
+
+void CpuBackend::copy_packed(const PackedWeight& weight, int64_t begin, std::span<std::byte> out) noexcept {
+  if (!out.empty()) std::memcpy(out.data(), static_cast<const CpuPackedWeight&>(weight).data() + begin, out.size());
+}
+
 float* CpuBackend::scratch(int worker) const {
   return reinterpret_cast<float*>(scratch_.data()) + worker * kWorkerFloats;
 }

@@ -64,6 +64,13 @@ class DeferredBackend final : public Backend {
  public:
   std::string_view name() const override { return "deferred"; }
   std::unique_ptr<PackedWeight> pack(const WeightSource& source) override { return ref_.pack(source); }
+  std::string packed_layout() const override { return ref_.packed_layout(); }
+  std::unique_ptr<PackedWeight> restore(const WeightSource& source, const PackedReader& read) override {
+    return ref_.restore(source, read);
+  }
+  void copy_packed(const PackedWeight& weight, int64_t begin, std::span<std::byte> out) noexcept override {
+    ref_.copy_packed(weight, begin, out);
+  }
 
   void embed_rows(const PackedWeight& table, std::span<const int32_t> ids, Tensor out) noexcept override {
     later(
