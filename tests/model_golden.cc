@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+
+#include "tests/compare.h"
 
 namespace duet::test {
 
@@ -60,6 +63,43 @@ std::vector<TokenId> greedy(Engine& engine, const std::vector<TokenId>& prompt, 
     }
   }
   return ids;
+}
+
+size_t expect_greedy(Engine& engine, const std::vector<std::vector<TokenId>>& prompts, std::span<const int64_t> ids,
+                     std::span<const float> margins, double bound) {
+  const size_t steps = ids.size() / prompts.size();
+  size_t compared = 0;
+  for (size_t p = 0; p < prompts.size(); ++p) {
+    const auto made = greedy(engine, prompts[p], static_cast<int64_t>(steps));
+    EXPECT_EQ(made.size(), steps) << "prompt " << p;
+    const size_t decided = std::min(decided_steps(margins.subspan(p * steps, steps), 2 * bound), made.size());
+    for (size_t i = 0; i < decided; ++i)
+      EXPECT_EQ(to_int(made[i]), ids[p * steps + i]) << "prompt " << p << " step " << i;
+    compared += decided;
+  }
+  return compared;
+}
+
+size_t expect_selected_logits(Engine& engine, int64_t vocabulary, const std::vector<std::vector<TokenId>>& prompts,
+                              const Json& info, const GoldenFile& expect) {
+  const Scores scores = score_all(engine, prompts, false);
+  std::vector<float> selected;
+  for (const Json& place : info.find("logit_rows")->array()) {
+    int64_t row = place.array()[1].integer();
+    for (int64_t p = 0; p < place.array()[0].integer(); ++p) {
+      row += static_cast<int64_t>(prompts[static_cast<size_t>(p)].size());
+    }
+    const auto at = scores.logits.begin() + row * vocabulary;
+    selected.insert(selected.end(), at, at + vocabulary);
+  }
+  const std::vector<float> expected = expect.f32("logits");
+  double largest = 0;
+  for (const float v : expected) largest = std::max(largest, std::abs(static_cast<double>(v)));
+  const double bound = 1.5e-4 * largest;
+  EXPECT_TRUE(all_close(selected, expected, bound));
+  const std::vector<int32_t> ids = expect.i32("greedy_ids");
+  return expect_greedy(engine, prompts, std::vector<int64_t>(ids.begin(), ids.end()), expect.f32("greedy_margin"),
+                       bound);
 }
 
 size_t decided_steps(std::span<const float> margins, double least_margin) {

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "formats/checkpoint.h"
 #include "model/decoder.h"
 #include "model/registry.h"
+#include "tests/golden_file.h"
 
 namespace duet::test {
 
@@ -40,6 +42,16 @@ Scores score_all(Engine& engine, const std::vector<std::vector<TokenId>>& prompt
 
 /// `count` greedy tokens after a prompt, end tokens ignored.
 std::vector<TokenId> greedy(Engine& engine, const std::vector<TokenId>& prompt, int64_t count);
+
+/// Holds greedy answers to `ids`, a row for each prompt, up to the first margin that a logit error of `bound` could
+/// turn. Returns how many ids that were.
+size_t expect_greedy(Engine& engine, const std::vector<std::vector<TokenId>>& prompts, std::span<const int64_t> ids,
+                     std::span<const float> margins, double bound);
+
+/// Holds a model of quantised weights to the logits of the places that `info` (an ids.json) lists as logit_rows, within
+/// 1.5e-4 of the largest (golden/gguf_quant/README.md), and to the greedy ids as above.
+size_t expect_selected_logits(Engine& engine, int64_t vocabulary, const std::vector<std::vector<TokenId>>& prompts,
+                              const Json& info, const GoldenFile& expect);
 
 /// How many leading steps of a golden greedy text decide: up to the first margin that is not above `least_margin`.
 size_t decided_steps(std::span<const float> margins, double least_margin);

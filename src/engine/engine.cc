@@ -2,40 +2,16 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
-#include <deque>
 #include <optional>
 #include <utility>
 
 #include "base/check.h"
+#include "engine/engine_state.h"
 #include "engine/sampler.h"
-#include "engine/state_cache.h"
-#include "model/decoder.h"
 #include "ops/device.h"
-#include "ops/rows.h"
 
 namespace duet {
 namespace {
-
-/// A request in flight: what it asked for, what it has, and how far its state is.
-struct Running {
-  RequestId id;
-  Request request;
-  std::vector<TokenId> tokens;  // prompt, then answer
-  std::unique_ptr<SequenceState> state;
-  int64_t reused_tokens = 0;
-  int64_t new_tokens = 0;
-  bool cancelled = false;
-  std::vector<TokenId> drafts;            // for the next step, of the MTP head
-  std::unique_ptr<ModelDrafter> drafter;  // with Drafter::kModel
-  int64_t drafted_tokens = 0, accepted_tokens = 0;
-  std::optional<RequestId> leader;  // computes the same prompt: this one waits, without a state, and forks its state
-  int64_t prompt_tokens() const { return static_cast<int64_t>(request.prompt.size()); }
-};
-
-bool all_finite(std::span<const float> values) {
-  return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
-}
 
 Error non_finite(std::string_view what, int64_t position) {
   return Error(ErrorCode::kNonFinite, fmt::format("non-finite value in the {} of position {}", what, position),
@@ -76,71 +52,7 @@ NextToken choose(const Running& r, std::span<float> logits) {
   return {std::move(chosen), forced.has_value()};
 }
 
-/// The rows of one step, host side, in the form that Batch points into.
-struct StepRows {
-  std::vector<int32_t> ids, positions, sequence, certain_end;
-  std::vector<SequenceState*> states;
-
-  void add(SequenceState& state, std::span<const TokenId> tokens, int64_t begin, int64_t end) {
-    const auto index = static_cast<int32_t>(states.size());
-    states.push_back(&state);
-    certain_end.push_back(static_cast<int32_t>(end));
-    for (int64_t i = begin; i < end; ++i) {
-      ids.push_back(to_int(tokens[static_cast<size_t>(i)]));
-      positions.push_back(static_cast<int32_t>(i));
-      sequence.push_back(index);
-    }
-  }
-  /// Rows of tokens behind the last sequence's that may turn out wrong.
-  void add_drafts(std::span<const TokenId> drafts) {
-    for (const TokenId id : drafts) {
-      ids.push_back(to_int(id));
-      positions.push_back(positions.back() + 1);
-      sequence.push_back(sequence.back());
-    }
-  }
-  int64_t count() const { return static_cast<int64_t>(ids.size()); }
-  Batch batch() const { return {ids, positions, sequence, states, certain_end}; }
-};
-
-/// A request's rows in a step.
-struct Part {
-  Running* running;
-  int64_t begin;      // position of the first
-  int64_t end;        // behind the last that is certain
-  int64_t first_row;  // in the batch
-  std::vector<TokenId> drafts;
-  bool stopped = false;  // no further row of it is judged
-};
-
 }  // namespace
-
-struct Engine::State {
-  std::shared_ptr<const Decoder> decoder;
-  EngineOptions options;
-  int64_t context_tokens = 0;
-  Arena arena;
-  std::deque<Running> running;
-  StateCache cache;
-  int64_t next_id = 1;
-  DraftPolicy policy{false};
-
-  Device& device() const { return ops::device_of(decoder->backend()); }
-  void check_ids(std::span<const TokenId> ids) const;
-  int64_t mtp_scratch_bytes(int64_t rows) const;
-  void head_rows(Ctx& ctx, const Tensor& normed, int64_t first, const std::function<bool(int64_t position)>& wants,
-                 const RowSink& sink);
-  void begin(Running& r);
-  void replace_leader(RequestId gone);
-  void drop(RequestId id);
-  void finish(Running& r, FinishReason reason, TokenId stop, std::vector<EngineEvent>& events);
-  bool judge(Running& r, std::span<float> logits, std::vector<EngineEvent>& events);
-  std::vector<TokenId> drafts_for(Running& r, int64_t step_rows);
-  void judge_part(Part& part, size_t row, std::span<float> logits, std::vector<EngineEvent>& events,
-                  std::vector<RequestId>& ended);
-  void draft_by_mtp(Ctx& ctx, const Tensor& normed, std::span<Part> parts, bool wants_drafts);
-  void judge_all(Running& r, std::span<float> logits, std::vector<EngineEvent>& events, std::vector<RequestId>& ended);
-};
 
 Engine::Engine(std::shared_ptr<const Decoder> decoder, const EngineOptions& options)
     : state_(std::make_unique<State>()) {
@@ -296,31 +208,6 @@ void Engine::State::judge_all(Running& r, std::span<float> logits, std::vector<E
   }
 }
 
-/// What draft_by_mtp() needs beside the trunk's step: the slots of all rows, then one for each further draft.
-int64_t Engine::State::mtp_scratch_bytes(int64_t rows) const {
-  if (options.speculation.drafter != Drafter::kMtp) return 0;
-  const int64_t hidden = Arena::footprint_bytes(DType::kF32, {rows, decoder->spec().hidden_dim});
-  return 2 * hidden + decoder->mtp_scratch_bytes(rows) +
-         options.speculation.draft_tokens * (2 * hidden + decoder->mtp_scratch_bytes(std::min(rows, kHeadTileRows)));
-}
-
-/// What may follow the last token of an answer, to be confirmed with its row.
-std::vector<TokenId> Engine::State::drafts_for(Running& r, int64_t step_rows) {
-  const SpeculationOptions& speculation = options.speculation;
-  const auto length = static_cast<int64_t>(r.tokens.size());
-  int64_t most = std::min({speculation.draft_tokens, options.max_step_rows - step_rows - 1, context_tokens - length});
-  if (r.request.max_new_tokens > 0) most = std::min(most, r.request.max_new_tokens - r.new_tokens - 1);
-  if (most <= 0) return {};
-  if (speculation.drafter == Drafter::kNgram) return ngram_draft(r.tokens, most);
-  if (speculation.drafter == Drafter::kModel) {
-    if (!r.drafter) r.drafter = std::make_unique<ModelDrafter>(speculation.model);
-    return r.drafter->draft(r.tokens, r.request, most);
-  }
-  std::vector<TokenId> drafts = std::move(r.drafts);
-  if (static_cast<int64_t>(drafts.size()) > most) drafts.resize(static_cast<size_t>(most));
-  return drafts;
-}
-
 /// Judges row `row` of the last token and the drafts behind it: row i + 1 counts only where the model chose draft i.
 void Engine::State::judge_part(Part& part, size_t row, std::span<float> logits, std::vector<EngineEvent>& events,
                                std::vector<RequestId>& ended) {
@@ -334,77 +221,6 @@ void Engine::State::judge_part(Part& part, size_t row, std::span<float> logits, 
   judge_all(r, logits, events, ended);
   const bool goes_on = std::find(ended.begin() + static_cast<int64_t>(ended_before), ended.end(), r.id) == ended.end();
   part.stopped = !goes_on || row == part.drafts.size() || r.tokens.back() != part.drafts[row];
-}
-
-/// Runs the MTP head on the slots whose next tokens are known now, so that its keys and values follow the text, and
-/// drafts what comes after. Slots before a reused state's end keep what an earlier text left there: a draft may be
-/// worse for it, never the text.
-void Engine::State::draft_by_mtp(Ctx& ctx, const Tensor& normed, std::span<Part> parts, bool wants_drafts) {
-  std::vector<int32_t> chosen_rows, last_slots;
-  StepRows slots;
-  std::vector<Part*> live;
-  for (Part& part : parts) {
-    Running& r = *part.running;
-    if (!r.state) continue;  // it has ended
-    try {                    // forks may have come to share the page since the step began
-      r.state->reserve(r.state->length_tokens() + options.speculation.draft_tokens);
-    } catch (const Error&) {
-      continue;  // no memory, no drafts
-    }
-    // The slot of a row needs the token behind it.
-    const int64_t end = std::min(r.state->length_tokens(), static_cast<int64_t>(r.tokens.size()) - 1);
-    if (end <= part.begin) continue;
-    const std::span<const TokenId> next = std::span<const TokenId>(r.tokens).subspan(1);
-    slots.add(*r.state, next, part.begin, end);
-    for (int64_t i = part.begin; i < end; ++i) {
-      chosen_rows.push_back(static_cast<int32_t>(part.first_row + i - part.begin));
-    }
-    last_slots.push_back(static_cast<int32_t>(slots.count() - 1));
-    live.push_back(&part);
-  }
-  if (live.empty()) return;
-  Tensor hidden = normed;
-  if (slots.count() != normed.dim(0)) {
-    hidden = ctx.scratch({slots.count(), normed.dim(1)});
-    ops::select_rows(ctx, normed, chosen_rows, hidden);
-  }
-  Tensor y = decoder->forward_mtp(ctx, slots.batch(), hidden);
-  if (!wants_drafts) return;
-
-  // The drafts of all, one place after the other; those of a prompt that is not read yet are not wanted.
-  std::vector<Part*> drafting;
-  std::vector<int32_t> rows;
-  for (size_t i = 0; i < live.size(); ++i) {
-    live[i]->running->drafts.clear();
-    if (live[i]->running->new_tokens == 0) continue;
-    drafting.push_back(live[i]);
-    rows.push_back(last_slots[i]);
-  }
-  if (drafting.empty() || static_cast<int64_t>(drafting.size()) > kHeadTileRows) return;
-  const auto vocabulary = static_cast<size_t>(decoder->spec().vocabulary);
-  std::vector<float> logits(drafting.size() * vocabulary);
-  for (int64_t depth = 0; depth < options.speculation.draft_tokens; ++depth) {
-    const int64_t mark = ctx.arena.mark();
-    ops::download(ctx, decoder->head(ctx, y, rows), logits);
-    ctx.arena.rewind(mark);
-    StepRows deeper;
-    for (size_t i = 0; i < drafting.size(); ++i) {
-      Running& r = *drafting[i]->running;
-      std::vector<TokenId> history = r.tokens;
-      history.insert(history.end(), r.drafts.begin(), r.drafts.end());
-      const auto row = std::span(logits).subspan(i * vocabulary, vocabulary);
-      if (!all_finite(row)) return;  // no drafts; what is wrong shows where it counts
-      r.drafts.push_back(draft_token(row, r.request, history));
-      history.push_back(r.drafts.back());
-      const auto slot = static_cast<int64_t>(history.size()) - 2;  // of the token before the draft
-      deeper.add(*r.state, std::span<const TokenId>(history).subspan(1), slot, slot + 1);
-    }
-    if (depth + 1 == options.speculation.draft_tokens) break;
-    const Tensor last = ctx.scratch({static_cast<int64_t>(drafting.size()), y.dim(1)});
-    ops::select_rows(ctx, y, rows, last);
-    y = decoder->forward_mtp(ctx, deeper.batch(), last);
-    for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<int32_t>(i);
-  }
 }
 
 std::vector<EngineEvent> Engine::step() {

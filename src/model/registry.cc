@@ -4,8 +4,8 @@
 #include <array>
 
 #include "base/error.h"
+#include "model/families/base_fields.h"
 #include "model/families/families.h"
-#include "model/families/fields.h"
 #include "model/generation_config.h"
 
 namespace duet {
@@ -38,9 +38,7 @@ void check_experts(const Checkpoint& checkpoint, const std::string& architecture
   const std::string used_key = gguf ? "expert_used_count" : "num_experts_per_tok";
   const auto experts = fields.integer(gguf ? "expert_count" : "num_experts", 0, INT32_MAX);
   const auto used = fields.integer(used_key, 0, INT32_MAX);
-  if (experts && used && *used > *experts) {
-    fields.fail_value(used_key, std::to_string(*used), fmt::format("at most the number of experts, {}", *experts));
-  }
+  if (experts && used) check_top_k(fields, used_key, *used, *experts);
 }
 
 }  // namespace

@@ -70,18 +70,21 @@ void WeightLoader::report_part(const TensorPlan& matrix, int64_t done, int64_t a
   progress_(done_bytes_ + static_cast<int64_t>(part * static_cast<double>(matrix.bytes())), total_bytes_);
 }
 
-WeightLoader::StoredRows WeightLoader::stored_rows(const TensorPlan& plan, bool use_float) const {
+WeightLoader::StoredRows WeightLoader::plain_rows(const TensorPlan& plan) const {
   const TensorEntry& entry = *plan.entry;
-  if (plan.quantized == nullptr) {
-    const int64_t stride = row_bytes(dtype_info(entry.dtype), plan.shape[1]);
-    return {entry.dtype, stride, [this, &entry, stride](int64_t first, int64_t, std::span<std::byte> out) {
-              checkpoint_.read(entry, static_cast<uint64_t>(first * stride), out);
-            }};
-  }
-  const auto rows = std::make_shared<QuantizedRows>(checkpoint_, *plan.quantized);
-  if (use_float) rows->use_float();
-  return {rows->dtype(), row_bytes(dtype_info(rows->dtype()), plan.shape[1]),
-          [rows](int64_t first, int64_t count, std::span<std::byte> out) { rows->read(first, count, out); }};
+  const int64_t stride = row_bytes(dtype_info(entry.dtype), plan.shape[1]);
+  return {entry.dtype, stride, [this, &entry, stride](int64_t first, int64_t, std::span<std::byte> out) {
+            checkpoint_.read(entry, static_cast<uint64_t>(first * stride), out);
+          }};
+}
+
+WeightLoader::StoredRows WeightLoader::quantized_rows(const TensorPlan& plan,
+                                                      std::shared_ptr<const QuantizedRows> rows) const {
+  const DType dtype = rows->dtype();
+  return {dtype, row_bytes(dtype_info(dtype), plan.shape[1]),
+          [rows = std::move(rows)](int64_t first, int64_t count, std::span<std::byte> out) {
+            rows->read(first, count, out);
+          }};
 }
 
 /// Each stored row holds one column of the wanted rows; a type of one value a block.
@@ -129,27 +132,26 @@ std::shared_ptr<const PackedWeight> WeightLoader::restore(const TensorPlan& matr
   }
   std::atomic<int64_t> done = 0;
   const WeightSource form{matrix.canonical, entry->dtype, entry->rows, entry->cols, {}, activations_};
-  return ops::restore_weight(backend_, form, [&](int64_t begin, std::span<std::byte> out) {
-    file.read(*entry, begin, out);
-    report_part(matrix, done += static_cast<int64_t>(out.size()), entry->bytes);
-  });
+  return counted(matrix, ops::restore_weight(backend_, form, [&](int64_t begin, std::span<std::byte> out) {
+                   file.read(*entry, begin, out);
+                   report_part(matrix, done += static_cast<int64_t>(out.size()), entry->bytes);
+                 }));
 }
 
-std::shared_ptr<const PackedWeight> WeightLoader::pack(const TensorPlan& matrix, bool use_float) {
-  std::shared_ptr<const PackedWeight> packed;
-  if (cache_.serving()) {
-    packed = restore(matrix);
-  } else {
-    const StoredRows stored = stored_rows(matrix, use_float);
-    WeightSource source{matrix.canonical, stored.dtype, matrix.shape[0], matrix.shape[1], {}, activations_};
-    std::atomic<int64_t> done = 0;
-    source.read_rows = [&](int64_t begin, int64_t count, std::span<std::byte> out) {
-      read_rows(stored, matrix, begin, count, out);
-      report_part(matrix, done += count, source.rows);
-    };
-    packed = ops::pack_weight(backend_, source);
-    cache_.keep(matrix.canonical, backend_, *packed);
-  }
+std::shared_ptr<const PackedWeight> WeightLoader::pack(const TensorPlan& matrix, const StoredRows& stored) {
+  WeightSource source{matrix.canonical, stored.dtype, matrix.shape[0], matrix.shape[1], {}, activations_};
+  std::atomic<int64_t> done = 0;
+  source.read_rows = [&](int64_t begin, int64_t count, std::span<std::byte> out) {
+    read_rows(stored, matrix, begin, count, out);
+    report_part(matrix, done += count, source.rows);
+  };
+  auto packed = ops::pack_weight(backend_, source);
+  cache_.keep(matrix.canonical, backend_, *packed);
+  return counted(matrix, std::move(packed));
+}
+
+std::shared_ptr<const PackedWeight> WeightLoader::counted(const TensorPlan& matrix,
+                                                          std::shared_ptr<const PackedWeight> packed) {
   packed_bytes_ += packed->bytes();
   report(matrix.bytes());
   return packed;
@@ -157,29 +159,42 @@ std::shared_ptr<const PackedWeight> WeightLoader::pack(const TensorPlan& matrix,
 
 Linear WeightLoader::linear(const std::string& prefix) {
   Linear layer;
-  layer.weight = pack(plan(prefix + ".weight"), /*use_float=*/false);
+  layer.weight = alike({prefix}).front();
   if (has(prefix + ".bias")) layer.bias = vector(prefix + ".bias");
   return layer;
 }
 
 std::vector<std::shared_ptr<const PackedWeight>> WeightLoader::alike(const std::vector<std::string>& prefixes) {
-  std::optional<DType> first;
-  bool differ = false;
-  for (const std::string& prefix : prefixes) {
-    if (cache_.serving()) break;  // which has what came of this
-    const TensorPlan& matrix = plan(prefix + ".weight");
-    if (matrix.quantized == nullptr) continue;  // their types are the file's own
-    const DType dtype = QuantizedRows(checkpoint_, *matrix.quantized).dtype();
-    differ = differ || dtype != first.value_or(dtype);
-    first = first.value_or(dtype);
-  }
   std::vector<std::shared_ptr<const PackedWeight>> packed;
   packed.reserve(prefixes.size());
+  if (cache_.serving()) {
+    for (const std::string& prefix : prefixes) {
+      packed.push_back(restore(plan(prefix + ".weight")));
+      if (packed.back()->dtype() == packed.front()->dtype()) continue;
+      throw PackedCacheError(ErrorCode::kHashMismatch,
+                             fmt::format("{}: '{}' has another type than its like", cache_.serving()->name(), prefix));
+    }
+    return packed;
+  }
+  // What a quantised matrix is packed as shows when its scales have been read; the types of others are the file's own.
+  std::vector<std::shared_ptr<QuantizedRows>> quantized;
   for (const std::string& prefix : prefixes) {
-    packed.push_back(pack(plan(prefix + ".weight"), differ));
-    if (packed.back()->dtype() == packed.front()->dtype() || !cache_.serving()) continue;
-    throw PackedCacheError(ErrorCode::kHashMismatch,
-                           fmt::format("{}: '{}' has another type than its like", cache_.serving()->name(), prefix));
+    const TensorPlan& matrix = plan(prefix + ".weight");
+    if (matrix.quantized != nullptr) {
+      quantized.push_back(std::make_shared<QuantizedRows>(checkpoint_, *matrix.quantized));
+    }
+  }
+  const bool differ = std::any_of(quantized.begin(), quantized.end(),
+                                  [&](const auto& rows) { return rows->dtype() != quantized.front()->dtype(); });
+  auto next = quantized.begin();
+  for (const std::string& prefix : prefixes) {
+    const TensorPlan& matrix = plan(prefix + ".weight");
+    if (matrix.quantized == nullptr) {
+      packed.push_back(pack(matrix, plain_rows(matrix)));
+      continue;
+    }
+    if (differ) (*next)->use_float();
+    packed.push_back(pack(matrix, quantized_rows(matrix, std::move(*next++))));
   }
   return packed;
 }

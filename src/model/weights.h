@@ -16,6 +16,8 @@
 
 namespace duet {
 
+class QuantizedRows;
+
 /// Brings the tensors of a described checkpoint to a backend: matrices packed, vectors as float32 in device memory.
 /// Reads with pread in bounded pieces; nothing of the file is kept beside the packed form.
 class WeightLoader {
@@ -45,10 +47,12 @@ class WeightLoader {
     int64_t row_bytes;
     std::function<void(int64_t first, int64_t count, std::span<std::byte> out)> read;
   };
-  StoredRows stored_rows(const TensorPlan& plan, bool use_float) const;
-  std::shared_ptr<const PackedWeight> pack(const TensorPlan& matrix, bool use_float);
+  StoredRows plain_rows(const TensorPlan& plan) const;
+  StoredRows quantized_rows(const TensorPlan& plan, std::shared_ptr<const QuantizedRows> rows) const;
+  std::shared_ptr<const PackedWeight> pack(const TensorPlan& matrix, const StoredRows& stored);
   /// From the serving cache. Throws PackedCacheError.
   std::shared_ptr<const PackedWeight> restore(const TensorPlan& matrix);
+  std::shared_ptr<const PackedWeight> counted(const TensorPlan& matrix, std::shared_ptr<const PackedWeight> packed);
   /// Some bytes more of `matrix` are there: `done` of its `all`. Tells it from the loading thread alone.
   void report_part(const TensorPlan& matrix, int64_t done, int64_t all);
   void read_rows(const StoredRows& stored, const TensorPlan& plan, int64_t begin, int64_t count,

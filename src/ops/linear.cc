@@ -23,6 +23,17 @@ void copy_packed(Backend& backend, const PackedWeight& weight, int64_t begin, st
   backend.copy_packed(weight, begin, out);
 }
 
+std::shared_ptr<PackedWeight> empty_weight(Backend& backend, const WeightSource& source) {
+  return backend.restore(source, [](int64_t, std::span<std::byte>) {});
+}
+
+std::span<std::byte> packed_memory(Backend& backend, PackedWeight& weight) { return backend.packed_memory(weight); }
+
+void copy_to_packed(Backend& backend, PackedWeight& weight, int64_t begin, std::span<const std::byte> bytes) {
+  DUET_CHECK(begin >= 0 && begin + static_cast<int64_t>(bytes.size()) <= weight.bytes());
+  backend.copy_to_packed(weight, begin, bytes);
+}
+
 namespace {
 
 LinearTerm checked_term(const Tensor& x, const Linear& layer, const Tensor& out, Epilogue epilogue) {

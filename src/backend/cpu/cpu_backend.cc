@@ -13,12 +13,6 @@
 #include "base/check.h"
 
 namespace duet {
-namespace {
-
-/// Elements below which a row-wise op is not worth waking the workers for.
-constexpr int64_t kSmall = 16384;
-
-}  // namespace
 
 CpuBackend::CpuBackend(ThreadPool& pool, const CpuLevel& level) : pool_(pool), level_(level) {
   scratch_ = allocate(cpu_scratch_bytes(pool.threads()));
@@ -60,6 +54,14 @@ void CpuBackend::copy_packed(const PackedWeight& weight, int64_t begin, std::spa
   if (!out.empty()) std::memcpy(out.data(), static_cast<const CpuPackedWeight&>(weight).data() + begin, out.size());
 }
 
+std::span<std::byte> CpuBackend::packed_memory(PackedWeight& weight) noexcept {
+  return {static_cast<CpuPackedWeight&>(weight).data(), static_cast<size_t>(weight.bytes())};
+}
+
+void CpuBackend::copy_to_packed(PackedWeight& weight, int64_t begin, std::span<const std::byte> bytes) noexcept {
+  if (!bytes.empty()) std::memcpy(static_cast<CpuPackedWeight&>(weight).data() + begin, bytes.data(), bytes.size());
+}
+
 float* CpuBackend::scratch(int worker) const {
   return reinterpret_cast<float*>(scratch_.data()) + worker * kWorkerFloats;
 }
@@ -77,7 +79,7 @@ void CpuBackend::embed_rows(const PackedWeight& table, std::span<const int32_t> 
     }
   };
   const auto count = static_cast<int64_t>(ids.size());
-  pool_.parallel_for(count, grain(count, kSmall / std::max<int64_t>(1, packed.cols())), std::ref(body));
+  for_rows(count, packed.cols(), body);
 }
 
 void CpuBackend::rms_norm(Tensor x, Tensor weight, float eps, Tensor out) noexcept {
@@ -92,7 +94,7 @@ void CpuBackend::rms_norm(Tensor x, Tensor weight, float eps, Tensor out) noexce
       for (int64_t i = 0; i < n; ++i) to[i] = in[i] * inverse * weight.f32()[i];
     }
   };
-  pool_.parallel_for(rows, grain(rows, kSmall / std::max<int64_t>(1, n)), std::ref(body));
+  for_rows(rows, n, body);
 }
 
 void CpuBackend::rope(Tensor x, Tensor cos, Tensor sin) noexcept {
@@ -112,7 +114,7 @@ void CpuBackend::rope(Tensor x, Tensor cos, Tensor sin) noexcept {
       }
     }
   };
-  pool_.parallel_for(rows, grain(rows, kSmall / std::max<int64_t>(1, heads * dim)), std::ref(body));
+  for_rows(rows, heads * dim, body);
 }
 
 void CpuBackend::silu_mul(Tensor gate, Tensor up, Tensor out) noexcept {
@@ -134,7 +136,7 @@ void CpuBackend::kv_write(Tensor k, Tensor v, const KvView& kv, const RowPlaces&
       store_kv(kv, page, position % KvView::kPageTokens, k.f32() + t * width, v.f32() + t * width);
     }
   };
-  pool_.parallel_for(count, grain(count, kSmall / std::max<int64_t>(1, width)), std::ref(body));
+  for_rows(count, width, body);
 }
 
 void CpuBackend::attention(Tensor q, const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec,

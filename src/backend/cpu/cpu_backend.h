@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <functional>
 #include <mutex>
 #include <string_view>
 
@@ -30,6 +32,8 @@ class CpuBackend final : public Backend {
   std::string packed_layout() const override { return cpu_packed_layout(level_.kernels); }
   std::unique_ptr<PackedWeight> restore(const WeightSource& source, const PackedReader& read) override;
   void copy_packed(const PackedWeight& weight, int64_t begin, std::span<std::byte> out) noexcept override;
+  std::span<std::byte> packed_memory(PackedWeight& weight) noexcept override;
+  void copy_to_packed(PackedWeight& weight, int64_t begin, std::span<const std::byte> bytes) noexcept override;
   void embed_rows(const PackedWeight& table, std::span<const int32_t> ids, Tensor out) noexcept override;
   void linear(Tensor x, std::span<const LinearTerm> terms) noexcept override;
   void route_top_k(Tensor logits, RouterScore score, Tensor ids, Tensor weights) noexcept override;
@@ -71,6 +75,14 @@ class CpuBackend final : public Backend {
   float* scratch(int worker) const;
   /// Chunk size of a loop over `count` items: chunks of at least `minimum`, several per thread where there are enough.
   int64_t grain(int64_t count, int64_t minimum) const;
+  /// body(begin, end, worker) over all rows of a row-wise op, at once where they are few.
+  template <typename Body>
+  void for_rows(int64_t rows, int64_t elements_a_row, const Body& body) const {
+    pool_.parallel_for(rows, grain(rows, kSmall / std::max<int64_t>(1, elements_a_row)), std::ref(body));
+  }
+
+  /// Elements below which a row-wise op is not worth waking the workers for.
+  static constexpr int64_t kSmall = 16384;
 
   ThreadPool& pool_;
   CpuLevel level_;

@@ -13,7 +13,6 @@ namespace duet {
 namespace {
 
 constexpr int64_t kChunk = DeltaView::kChunkTokens;
-constexpr int64_t kSmall = 16384;      // elements below which a row-wise op is not worth waking the workers for
 constexpr int64_t kConvColumns = 512;  // of a piece of the convolution
 constexpr int64_t kConvRows = 32;
 static_assert(DeltaView::kMaxKeyDim <= kDeltaKeyDim);
@@ -128,7 +127,7 @@ void CpuBackend::l2_norm(Tensor x, int64_t column, int64_t heads, int64_t dim, f
       }
     }
   };
-  pool_.parallel_for(rows, grain(rows, kSmall / std::max<int64_t>(1, heads * dim)), std::ref(body));
+  for_rows(rows, heads * dim, body);
 }
 
 void CpuBackend::delta_net(Tensor qkv, Tensor g, Tensor beta, const DeltaView& delta, const RowPlaces& rows,
@@ -226,7 +225,7 @@ void CpuBackend::gated_rms_norm(Tensor x, Tensor z, Tensor weight, float eps, Te
       level_.kernels.silu_mul(z.f32() + row * n, to, to, n);
     }
   };
-  pool_.parallel_for(rows, grain(rows, kSmall / std::max<int64_t>(1, n)), std::ref(body));
+  for_rows(rows, n, body);
 }
 
 }  // namespace duet

@@ -8,12 +8,6 @@
 #include "backend/router.h"
 
 namespace duet {
-namespace {
-
-/// Elements below which a chunk of a loop is not worth handing out.
-constexpr int64_t kSmall = 16384;
-
-}  // namespace
 
 void CpuBackend::route_top_k(Tensor logits, RouterScore score, Tensor ids, Tensor weights) noexcept {
   const int64_t rows = logits.dim(0), experts = logits.dim(1), top_k = ids.dim(1);
@@ -34,11 +28,14 @@ void CpuBackend::grouped_linear(Tensor x, Tensor ids, std::span<const GroupedTer
 
   // Slots by expert, in ascending order within one: a counting sort.
   std::vector<int64_t> first(experts + 1, 0);
-  for (int64_t slot = 0; slot < slots; ++slot) ++first[static_cast<size_t>(expert_of[slot]) + 1];
+  for (int64_t slot = 0; slot < slots; ++slot) {
+    if (expert_of[slot] >= 0) ++first[static_cast<size_t>(expert_of[slot]) + 1];
+  }
   for (size_t e = 0; e < experts; ++e) first[e + 1] += first[e];
   std::vector<int32_t> out_rows(static_cast<size_t>(slots)), x_rows(static_cast<size_t>(slots));
   std::vector<int64_t> next(first.begin(), first.end() - 1);
   for (int64_t slot = 0; slot < slots; ++slot) {
+    if (expert_of[slot] < 0) continue;
     const auto at = static_cast<size_t>(next[static_cast<size_t>(expert_of[slot])]++);
     out_rows[at] = static_cast<int32_t>(slot);
     x_rows[at] = static_cast<int32_t>(own_rows ? slot : slot / top_k);
@@ -103,7 +100,7 @@ void CpuBackend::mix_experts(Tensor y, Tensor weights, Tensor add_to) noexcept {
       }
     }
   };
-  pool_.parallel_for(rows, grain(rows, kSmall / std::max<int64_t>(1, top_k * n)), std::ref(body));
+  for_rows(rows, top_k * n, body);
 }
 
 void CpuBackend::sigmoid_mul(Tensor x, Tensor gate, Tensor out) noexcept {
@@ -126,7 +123,7 @@ void CpuBackend::sigmoid_mul(Tensor x, Tensor gate, Tensor out) noexcept {
       }
     }
   };
-  pool_.parallel_for(rows, grain(rows, kSmall / std::max<int64_t>(1, n)), std::ref(body));
+  for_rows(rows, n, body);
 }
 
 void CpuBackend::scale_rows(Tensor x, Tensor factors, Tensor out) noexcept {
@@ -139,16 +136,19 @@ void CpuBackend::scale_rows(Tensor x, Tensor factors, Tensor out) noexcept {
       }
     }
   };
-  pool_.parallel_for(rows, grain(rows, kSmall / std::max<int64_t>(1, top_k * n)), std::ref(body));
+  for_rows(rows, top_k * n, body);
 }
 
 void CpuBackend::join_columns(Tensor a, Tensor b, Tensor out) noexcept {
-  const int64_t left = a.dim(1), right = b.dim(1);
-  for (int64_t t = 0; t < a.dim(0); ++t) {
-    float* const to = out.f32() + t * (left + right);
-    std::copy_n(a.f32() + t * left, left, to);
-    std::copy_n(b.f32() + t * right, right, to + left);
-  }
+  const int64_t rows = a.dim(0), left = a.dim(1), right = b.dim(1);
+  const auto body = [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t) {
+      float* const to = out.f32() + t * (left + right);
+      std::copy_n(a.f32() + t * left, left, to);
+      std::copy_n(b.f32() + t * right, right, to + left);
+    }
+  };
+  for_rows(rows, left + right, body);
 }
 
 }  // namespace duet

@@ -71,6 +71,12 @@ class DeferredBackend final : public Backend {
   void copy_packed(const PackedWeight& weight, int64_t begin, std::span<std::byte> out) noexcept override {
     ref_.copy_packed(weight, begin, out);
   }
+  std::span<std::byte> packed_memory(PackedWeight&) noexcept override { return {}; }
+  void copy_to_packed(PackedWeight& weight, int64_t begin, std::span<const std::byte> bytes) noexcept override {
+    later([this, &weight, begin, data = std::vector<std::byte>(bytes.begin(), bytes.end())] {
+      ref_.copy_to_packed(weight, begin, data);
+    });
+  }
 
   void embed_rows(const PackedWeight& table, std::span<const int32_t> ids, Tensor out) noexcept override {
     later(

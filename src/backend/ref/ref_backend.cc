@@ -57,6 +57,14 @@ void RefBackend::copy_packed(const PackedWeight& weight, int64_t begin, std::spa
   std::copy(from.begin(), from.end(), out.begin());
 }
 
+std::span<std::byte> RefBackend::packed_memory(PackedWeight& weight) noexcept {
+  return static_cast<RefWeight&>(weight).data();
+}
+
+void RefBackend::copy_to_packed(PackedWeight& weight, int64_t begin, std::span<const std::byte> bytes) noexcept {
+  std::copy(bytes.begin(), bytes.end(), static_cast<RefWeight&>(weight).data().begin() + begin);
+}
+
 void RefBackend::embed_rows(const PackedWeight& table, std::span<const int32_t> ids, Tensor out) noexcept {
   const auto& weight = static_cast<const RefWeight&>(table);
   for (size_t t = 0; t < ids.size(); ++t)

@@ -146,27 +146,14 @@ std::vector<int64_t> read_windows(Fields& config, int64_t layers) {
   const std::optional<int64_t> window = config.integer("sliding_window", 1, kMaxContext);
   const int64_t first = config.integer("max_window_layers", 0, kMaxLayers).value_or(28);  // the reference's default
   const bool acts = use && window;
-  const Json* types = config.raw("layer_types");
-  if (types == nullptr) {
-    for (int64_t i = first; acts && i < layers; ++i) windows[static_cast<size_t>(i)] = *window;
-    return windows;
-  }
-  if (!types->is_array())
-    fail(ErrorCode::kBadType, "{}: layer_types is of kind {}, an array is wanted", config.file(), types->kind_name());
-  if (static_cast<int64_t>(types->array().size()) != layers) {
-    config.fail_value("layer_types", fmt::format("{} entries", types->array().size()),
-                      fmt::format("one for each of {} layers", layers));
-  }
-  for (size_t i = 0; i < types->array().size(); ++i) {
-    const Json& type = types->array()[i];
-    if (type == Json("full_attention")) continue;
-    if (type != Json("sliding_attention")) {
-      fail(ErrorCode::kUnsupportedFeature, "{}: layer_types[{}] is {}, known are full_attention, sliding_attention",
-           config.file(), i, printable(type.dump(), 60));
-    }
-    if (!acts)
+  const std::optional<std::vector<bool>> sliding = read_layer_types(config, layers, "sliding_attention");
+  for (int64_t i = 0; i < layers; ++i) {
+    const auto layer = static_cast<size_t>(i);
+    if (sliding ? !(*sliding)[layer] : !acts || i < first) continue;
+    if (!acts) {
       config.fail_value("sliding_window", "off", fmt::format("a size, since layer_types[{}] is sliding_attention", i));
-    windows[i] = *window;
+    }
+    windows[layer] = *window;
   }
   return windows;
 }
@@ -187,33 +174,57 @@ TextConfig open_text_config(const Checkpoint& checkpoint, std::initializer_list<
   return config;
 }
 
-std::vector<bool> read_moe_layers(Fields& config, int64_t layers) {
-  const int64_t step = config.integer("decoder_sparse_step", 1, kMaxLayers).value_or(1);
-  std::vector<bool> moe;
-  for (int64_t i = 0; i < layers; ++i) moe.push_back((i + 1) % step == 0);
-  if (const Json* dense = config.raw("mlp_only_layers")) {
-    if (!dense->is_array()) {
-      fail(ErrorCode::kBadType, "{}: {} is of kind {}, an array is wanted", config.file(),
-           config.name("mlp_only_layers"), dense->kind_name());
-    }
-    for (const Json& layer : dense->array()) {
-      if (!layer.is_integer() || layer.integer() < 0 || layer.integer() >= layers) {
-        config.fail_value("mlp_only_layers", layer.dump(), fmt::format("layers from 0 to {}", layers - 1));
-      }
-      moe[static_cast<size_t>(layer.integer())] = false;
+std::vector<bool> every_nth_layer(int64_t interval, int64_t layers) {
+  std::vector<bool> is;
+  for (int64_t i = 0; i < layers; ++i) is.push_back((i + 1) % interval == 0);
+  return is;
+}
+
+std::optional<std::vector<bool>> read_layer_types(Fields& config, int64_t layers, std::string_view kind) {
+  const Json::Array* types = config.layer_array("layer_types", layers);
+  if (types == nullptr) return std::nullopt;
+  std::vector<bool> is;
+  for (const Json& type : *types) {
+    is.push_back(type == Json(std::string(kind)));
+    if (!is.back() && type != Json("full_attention")) {
+      fail(ErrorCode::kUnsupportedFeature, "{}: {}[{}] is {}, known are full_attention, {}", config.file(),
+           config.name("layer_types"), is.size() - 1, printable(type.dump(), 60), kind);
     }
   }
+  return is;
+}
+
+std::optional<std::vector<bool>> read_layer_numbers(Fields& config, const std::string& key, int64_t layers) {
+  const Json::Array* numbers = config.array(key);
+  if (numbers == nullptr) return std::nullopt;
+  std::vector<bool> is(static_cast<size_t>(layers), false);
+  for (const Json& layer : *numbers) {
+    if (!layer.is_integer() || layer.integer() < 0 || layer.integer() >= layers) {
+      config.fail_value(key, layer.dump(), fmt::format("layers from 0 to {}", layers - 1));
+    }
+    is[static_cast<size_t>(layer.integer())] = true;
+  }
+  return is;
+}
+
+std::vector<bool> read_moe_layers(Fields& config, int64_t layers) {
+  std::vector<bool> moe = every_nth_layer(config.integer("decoder_sparse_step", 1, kMaxLayers).value_or(1), layers);
+  if (const auto dense = read_layer_numbers(config, "mlp_only_layers", layers)) {
+    for (size_t i = 0; i < moe.size(); ++i) moe[i] = moe[i] && !(*dense)[i];
+  }
   return moe;
+}
+
+void check_top_k(const Fields& fields, const std::string& key, int64_t top_k, int64_t experts) {
+  if (top_k <= experts) return;
+  fields.fail_value(key, std::to_string(top_k), fmt::format("at most the number of experts, {}", experts));
 }
 
 MoeFfn read_qwen_moe_config(Fields& config, bool renormalises) {
   MoeFfn moe;
   moe.experts = config.require_integer("num_experts", 1, kMaxExperts);
   moe.top_k = config.require_integer("num_experts_per_tok", 1, kMaxExperts);
-  if (moe.top_k > moe.experts) {
-    config.fail_value("num_experts_per_tok", std::to_string(moe.top_k),
-                      fmt::format("at most the number of experts, {}", moe.experts));
-  }
+  check_top_k(config, "num_experts_per_tok", moe.top_k, moe.experts);
   moe.expert_dim = config.require_integer("moe_intermediate_size", 1, kMaxDim);
   renormalises = config.boolean("norm_topk_prob").value_or(renormalises);
   moe.score = renormalises ? RouterScore::kSoftmaxRenormalised : RouterScore::kSoftmax;
@@ -227,10 +238,7 @@ MoeFfn read_moe_gguf(Fields& fields, const Checkpoint& checkpoint, int64_t first
   MoeFfn moe;
   moe.experts = fields.require_integer("expert_count", 1, kMaxExperts);
   moe.top_k = fields.require_integer("expert_used_count", 1, kMaxExperts);
-  if (moe.top_k > moe.experts) {
-    fields.fail_value("expert_used_count", std::to_string(moe.top_k),
-                      fmt::format("at most expert_count, {}", moe.experts));
-  }
+  check_top_k(fields, "expert_used_count", moe.top_k, moe.experts);
   const std::string gate = fmt::format("blk.{}.ffn_gate_exps.weight", first_moe_layer);
   const TensorEntry* stored = checkpoint.find(gate);
   if (const auto dim = fields.integer("expert_feed_forward_length", 1, kMaxDim)) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,19 @@ struct TextConfig {
 /// `outer_keys`: what may stand beside text_config.
 TextConfig open_text_config(const Checkpoint& checkpoint, std::initializer_list<std::string_view> outer_keys,
                             std::vector<std::string>& warnings);
+
+/// The last of every `interval` layers.   [L]
+std::vector<bool> every_nth_layer(int64_t interval, int64_t layers);
+
+/// Which layers layer_types gives this kind; all others must have full_attention. Nothing where the key is absent.
+/// Throws unsupported_feature for another kind.   [L]
+std::optional<std::vector<bool>> read_layer_types(Fields& config, int64_t layers, std::string_view kind);
+
+/// Which layers an array of layer numbers names; nothing where the key is absent.   [L]
+std::optional<std::vector<bool>> read_layer_numbers(Fields& config, const std::string& key, int64_t layers);
+
+/// Throws bad_value where a token is to take more experts than there are; `key` is what says how many it takes.
+void check_top_k(const Fields& fields, const std::string& key, int64_t top_k, int64_t experts);
 
 /// Which layers hold a mixture of experts: every decoder_sparse_step-th, but for those of mlp_only_layers.   [L]
 std::vector<bool> read_moe_layers(Fields& config, int64_t layers);

@@ -131,6 +131,23 @@ std::optional<std::string> Fields::string(const std::string& key) {
   return value->string();
 }
 
+const Json::Array* Fields::array(const std::string& key) {
+  const Json* value = raw(key);
+  if (value == nullptr) return nullptr;
+  if (!value->is_array()) {
+    fail(ErrorCode::kBadType, "{}: {} is of kind {}, an array is wanted", file_, name(key), value->kind_name());
+  }
+  return &value->array();
+}
+
+const Json::Array* Fields::layer_array(const std::string& key, int64_t layers) {
+  const Json::Array* values = array(key);
+  if (values != nullptr && static_cast<int64_t>(values->size()) != layers) {
+    fail_value(key, fmt::format("{} entries", values->size()), fmt::format("one for each of {} layers", layers));
+  }
+  return values;
+}
+
 void Fields::ignore(std::initializer_list<std::string_view> keys) {
   for (const std::string_view key : keys) taken_.emplace(key);
 }

@@ -33,6 +33,10 @@ class Fields {
   double require_number(const std::string& key, double above, double max);
   std::optional<bool> boolean(const std::string& key);
   std::optional<std::string> string(const std::string& key);
+  /// The elements of an array; nullptr when absent. Throws bad_type.
+  const Json::Array* array(const std::string& key);
+  /// The same with one element for each layer. Throws bad_value.
+  const Json::Array* layer_array(const std::string& key, int64_t layers);
   /// The raw value, marked as understood; nullptr when absent.
   const Json* raw(const std::string& key);
   /// Keys that change nothing in inference, or that somebody else judges.

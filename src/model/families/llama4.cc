@@ -39,60 +39,24 @@ MoeFfn mixture(int64_t experts, int64_t top_k, int64_t expert_dim) {
   return moe;
 }
 
-/// A list with one entry for each layer; nullptr when absent or empty.
-const Json* layer_list(Fields& config, const std::string& key, int64_t layers) {
-  const Json* list = config.raw(key);
-  if (list == nullptr) return nullptr;
-  if (!list->is_array()) {
-    fail(ErrorCode::kBadType, "{}: {} is of kind {}, an array is wanted", config.file(), config.name(key),
-         list->kind_name());
-  }
-  if (list->array().empty()) return nullptr;
-  if (static_cast<int64_t>(list->array().size()) != layers) {
-    config.fail_value(key, fmt::format("{} entries", list->array().size()),
-                      fmt::format("one for each of {} layers", layers));
-  }
-  return list;
-}
-
 void read_layer_kinds(Fields& config, Llama4Fields& fields) {
   const int64_t layers = fields.base.layers;
   const int64_t interval = config.integer("no_rope_layer_interval", 1, kMaxLayers).value_or(kDefaultNopeInterval);
-  const Json* rope = layer_list(config, "no_rope_layers", layers);
-  for (int64_t i = 0; i < layers; ++i) {
-    if (rope == nullptr) {
-      fields.has_rope.push_back((i + 1) % interval != 0);
-      continue;
-    }
-    const Json& flag = rope->array()[static_cast<size_t>(i)];  // despite its name 1 means: this layer has rope
+  const Json::Array* rope = config.array("no_rope_layers");
+  if (rope != nullptr && rope->empty()) rope = nullptr;  // the reference's way to say: by the interval
+  if (rope != nullptr) rope = config.layer_array("no_rope_layers", layers);
+  fields.has_rope = every_nth_layer(interval, layers);
+  fields.has_rope.flip();
+  for (size_t i = 0; rope != nullptr && i < rope->size(); ++i) {
+    const Json& flag = (*rope)[i];  // despite its name 1 means: this layer has rope
     if (flag != Json(int64_t{0}) && flag != Json(int64_t{1})) {
       config.fail_value(fmt::format("no_rope_layers[{}]", i), flag.dump(), "0 or 1");
     }
-    fields.has_rope.push_back(flag == Json(int64_t{1}));
+    fields.has_rope[i] = flag == Json(int64_t{1});
   }
-  fields.is_chunked = fields.has_rope;
-  if (const Json* types = layer_list(config, "layer_types", layers)) {
-    for (size_t i = 0; i < fields.is_chunked.size(); ++i) {
-      const Json& type = types->array()[i];
-      fields.is_chunked[i] = type == Json("chunked_attention");
-      if (!fields.is_chunked[i] && type != Json("full_attention")) {
-        fail(ErrorCode::kUnsupportedFeature, "{}: {}[{}] is {}, known are chunked_attention, full_attention",
-             config.file(), config.name("layer_types"), i, printable(type.dump(), 60));
-      }
-    }
-  }
+  fields.is_chunked = read_layer_types(config, layers, "chunked_attention").value_or(fields.has_rope);
   const int64_t step = config.integer("interleave_moe_layer_step", 1, kMaxLayers).value_or(1);
-  fields.is_moe.resize(static_cast<size_t>(layers));
-  for (int64_t i = 0; i < layers; ++i) fields.is_moe[static_cast<size_t>(i)] = (i + 1) % step == 0;
-  if (const Json* listed = config.raw("moe_layers"); listed != nullptr && listed->is_array()) {
-    std::fill(fields.is_moe.begin(), fields.is_moe.end(), false);
-    for (const Json& layer : listed->array()) {
-      if (!layer.is_integer() || layer.integer() < 0 || layer.integer() >= layers) {
-        config.fail_value("moe_layers", layer.dump(), fmt::format("layers from 0 to {}", layers - 1));
-      }
-      fields.is_moe[static_cast<size_t>(layer.integer())] = true;
-    }
-  }
+  fields.is_moe = read_layer_numbers(config, "moe_layers", layers).value_or(every_nth_layer(step, layers));
 }
 
 /// Early files say 4, later ones true.
@@ -122,10 +86,7 @@ Llama4Fields read_config(Fields& config, bool outer_tied) {
   if (read_temperature_switch(config)) fields.unroped.temperature = temperature;
   const int64_t experts = config.require_integer("num_local_experts", 1, kMaxExperts);
   const int64_t top_k = config.integer("num_experts_per_tok", 1, kMaxExperts).value_or(1);
-  if (top_k > experts) {
-    config.fail_value("num_experts_per_tok", std::to_string(top_k),
-                      fmt::format("at most the number of experts, {}", experts));
-  }
+  check_top_k(config, "num_experts_per_tok", top_k, experts);
   fields.moe = mixture(experts, top_k, config.require_integer("intermediate_size", 1, kMaxDim));
   const bool all_moe = std::find(fields.is_moe.begin(), fields.is_moe.end(), false) == fields.is_moe.end();
   const auto dense_dim = config.integer("intermediate_size_mlp", 1, kMaxDim);
@@ -145,10 +106,9 @@ Llama4Fields read_gguf(const Checkpoint& checkpoint) {
   fields.unroped = plain_attention(base, {});
   fields.unroped.temperature = AttentionTemperature{kDefaultFloor, kDefaultScale};
   const int64_t step = metadata.integer("interleave_moe_layer_step", 1, kMaxLayers).value_or(1);
-  for (int64_t i = 0; i < base.layers; ++i) {
-    fields.has_rope.push_back((i + 1) % kDefaultNopeInterval != 0);
-    fields.is_moe.push_back((i + 1) % step == 0);
-  }
+  fields.has_rope = every_nth_layer(kDefaultNopeInterval, base.layers);
+  fields.has_rope.flip();
+  fields.is_moe = every_nth_layer(step, base.layers);
   fields.is_chunked = fields.has_rope;
   const auto first_moe = std::find(fields.is_moe.begin(), fields.is_moe.end(), true) - fields.is_moe.begin();
   const MoeFfn read = read_moe_gguf(metadata, checkpoint, first_moe);

@@ -45,6 +45,18 @@ int64_t read_group(Fields& fields) {
   return group && *group > 0 ? *group : 0;
 }
 
+/// The two sizes of a block that shares a scale, where the key is there.
+void read_block(Fields& fields, const std::string& key, WeightScheme& scheme) {
+  const Json* block = fields.raw(key);
+  if (block == nullptr) return;
+  const Json::Array sizes = block->is_array() ? block->array() : Json::Array{};
+  if (sizes.size() != 2 || !sizes[0].is_integer() || !sizes[1].is_integer() || sizes[0].integer() < 1 ||
+      sizes[1].integer() < 1) {
+    fields.fail_value(key, block->dump(), "two sizes above 0");
+  }
+  scheme.block_rows = sizes[0].integer(), scheme.block_columns = sizes[1].integer();
+}
+
 std::string group_text(int64_t group) {
   return group > 0 ? fmt::format("groups of {}", group) : std::string("one group a row");
 }
@@ -73,14 +85,7 @@ WeightScheme read_compressed_weights(Fields& weights, const std::string& format)
     scheme.group = weights.require_integer("group_size", -1, kMaxGroup);
     if (scheme.group <= 0) weights.fail_value("group_size", std::to_string(scheme.group), "above 0");
   }
-  if (const Json* block = weights.raw("block_structure"); block != nullptr && strategy == "block") {
-    const Json::Array sizes = block->is_array() ? block->array() : Json::Array{};
-    if (sizes.size() != 2 || !sizes[0].is_integer() || !sizes[1].is_integer() || sizes[0].integer() < 1 ||
-        sizes[1].integer() < 1) {
-      weights.fail_value("block_structure", block->dump(), "two sizes above 0");
-    }
-    scheme.block_rows = sizes[0].integer(), scheme.block_columns = sizes[1].integer();
-  }
+  if (strategy == "block") read_block(weights, "block_structure", scheme);
   const auto want_bits = [&](std::initializer_list<int64_t> known, std::string_view list) {
     if (std::find(known.begin(), known.end(), scheme.bits) == known.end()) {
       refuse(weights, "num_bits", std::to_string(scheme.bits), list);
@@ -128,17 +133,13 @@ WeightScheme read_compressed_weights(Fields& weights, const std::string& format)
 }  // namespace
 
 void QuantizationConfig::read_list(Fields& fields, const std::string& key, std::vector<std::string>& out) const {
-  const Json* list = fields.raw(key);
+  const Json::Array* list = fields.array(key);
   if (list == nullptr) return;
-  if (!list->is_array()) {
-    fail(ErrorCode::kBadType, "{}: {} is of kind {}, an array is wanted", fields.file(), fields.name(key),
-         list->kind_name());
-  }
-  if (out.size() + list->array().size() > kMaxPatterns) {
+  if (out.size() + list->size() > kMaxPatterns) {
     fail(ErrorCode::kTooLarge, "{}: {} has {} entries, legal are up to {}", fields.file(), fields.name(key),
-         list->array().size(), kMaxPatterns);
+         list->size(), kMaxPatterns);
   }
-  for (const Json& item : list->array()) {
+  for (const Json& item : *list) {
     if (!item.is_string()) {
       fail(ErrorCode::kBadType, "{}: {} holds {}, names are wanted", fields.file(), fields.name(key),
            printable(item.dump(), 60));
@@ -154,13 +155,8 @@ void QuantizationConfig::read_fp8(Fields& fields) {
   scheme.name = "fp8 e4m3, one scale a matrix or row";
   want(fields, "fmt", {"e4m3", "float8_e4m3fn"});
   want(fields, "activation_scheme", {"dynamic", "static"});
-  if (const Json* block = fields.raw("weight_block_size")) {
-    const Json::Array sizes = block->is_array() ? block->array() : Json::Array{};
-    if (sizes.size() != 2 || !sizes[0].is_integer() || !sizes[1].is_integer() || sizes[0].integer() < 1 ||
-        sizes[1].integer() < 1) {
-      fields.fail_value("weight_block_size", block->dump(), "two sizes above 0");
-    }
-    scheme.block_rows = sizes[0].integer(), scheme.block_columns = sizes[1].integer();
+  read_block(fields, "weight_block_size", scheme);
+  if (scheme.block_rows > 0) {
     scheme.name = fmt::format("fp8 e4m3, blocks of {}x{}", scheme.block_rows, scheme.block_columns);
   }
   groups_.push_back({{}, scheme});

@@ -38,12 +38,6 @@ struct HybridFields {
 
 constexpr int64_t kDefaultInterval = 4;
 
-std::vector<bool> every(int64_t interval, int64_t layers) {
-  std::vector<bool> is;
-  for (int64_t i = 0; i < layers; ++i) is.push_back((i + 1) % interval == 0);
-  return is;
-}
-
 void check_delta(const Fields& fields, const GatedDeltaNetMixer& delta, const std::string& key_heads_key,
                  const std::string& value_heads_key, const std::string& key_dim_key, const std::string& conv_key) {
   if (delta.value_heads % delta.key_heads != 0) {
@@ -74,26 +68,10 @@ void map_heads(GatedDeltaNetMixer& delta, bool tiled) {
 
 std::vector<bool> read_attention_layers(Fields& config, int64_t layers) {
   const int64_t interval = config.integer("full_attention_interval", 1, kMaxLayers).value_or(kDefaultInterval);
-  std::vector<bool> is_attention = every(interval, layers);
-  const Json* types = config.raw("layer_types");
-  if (types == nullptr) return is_attention;
-  if (!types->is_array()) {
-    fail(ErrorCode::kBadType, "{}: {} is of kind {}, an array is wanted", config.file(), config.name("layer_types"),
-         types->kind_name());
-  }
-  if (static_cast<int64_t>(types->array().size()) != layers) {
-    config.fail_value("layer_types", fmt::format("{} entries", types->array().size()),
-                      fmt::format("one for each of {} layers", layers));
-  }
-  for (size_t i = 0; i < is_attention.size(); ++i) {
-    const Json& type = types->array()[i];
-    is_attention[i] = type == Json("full_attention");
-    if (!is_attention[i] && type != Json("linear_attention")) {
-      fail(ErrorCode::kUnsupportedFeature, "{}: {}[{}] is {}, known are linear_attention, full_attention",
-           config.file(), config.name("layer_types"), i, printable(type.dump(), 60));
-    }
-  }
-  return is_attention;
+  std::optional<std::vector<bool>> linear = read_layer_types(config, layers, "linear_attention");
+  if (!linear) return every_nth_layer(interval, layers);
+  linear->flip();
+  return *linear;
 }
 
 /// partial_rotary_factor stands in rope_parameters or, in older files, beside them.
@@ -173,8 +151,8 @@ HybridFields read_gguf(const HybridTraits& traits, const Checkpoint& checkpoint)
   fields.mtp_layers = metadata.integer("nextn_predict_layers", 0, base.layers - 1).value_or(0);
   check_mtp_layers(metadata, "nextn_predict_layers", fields.mtp_layers);
   base.layers -= fields.mtp_layers;  // block_count counts them
-  fields.is_attention =
-      every(metadata.integer("full_attention_interval", 1, kMaxLayers).value_or(kDefaultInterval), base.layers);
+  fields.is_attention = every_nth_layer(
+      metadata.integer("full_attention_interval", 1, kMaxLayers).value_or(kDefaultInterval), base.layers);
   fields.attention = plain_attention(base, read_gguf_rope(metadata, checkpoint, base));
   fields.attention.qk_norm = QkNorm::kWeightedBeforeRope;
   fields.attention.output_gate = true;

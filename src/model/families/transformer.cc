@@ -65,9 +65,7 @@ ModelSpec read_gguf(const TransformerTraits& traits, const Checkpoint& checkpoin
   } else {
     const int64_t experts = fields.integer("expert_count", 0, kMaxExperts).value_or(0);
     const int64_t used = fields.integer("expert_used_count", 0, kMaxExperts).value_or(0);
-    if (used > experts) {
-      fields.fail_value("expert_used_count", std::to_string(used), fmt::format("at most expert_count, {}", experts));
-    }
+    check_top_k(fields, "expert_used_count", used, experts);
     if (experts > 0) {
       if (checkpoint.find("blk.0.ffn_gate_inp.weight") == nullptr) {
         fail(ErrorCode::kMissingTensor, "{}: tensor 'blk.0.ffn_gate_inp.weight' is missing: {} is {}", fields.file(),
