@@ -439,6 +439,73 @@ def check_plan(commands, golden):
     print("plan: figures, synthetic models and errors are right")
 
 
+def check_cache(commands, golden):
+    model = commands.path("kept.gguf")
+    shutil.copy(os.path.join(golden, "gguf", "llama32-tied.bf16.gguf"), model)
+    home = commands.path("home")
+    environment = {**os.environ, "DUET_HOME": home}
+    environment.pop("DUET_CACHE_LIMIT", None)
+
+    def bench(*more, **changes):
+        out, err = commands.run("bench", model, "--prompt", "4", "--gen", "2", "--repetitions", "1", "--json", *more,
+                                env={**environment, **changes})
+        return json.loads(out)["packed_cache"], err
+
+    def kept():
+        return [json.loads(line) for line in commands.run("cache", "list", "--json", env=environment)[0].splitlines()]
+
+    assert bench() == (False, "") and kept() == [], "nothing is kept unless it is asked for"
+    assert bench("--packed-cache") == (False, "")
+    assert bench("--packed-cache") == (True, "")
+    [pack] = kept()
+    assert pack["model"] == "kept" and pack["bytes"] > 0 and not pack["unfinished"], pack
+    assert bench() == (False, ""), "it serves only where it is asked for"
+    assert bench("--packed-cache", "--backend", "ref") == (False, "") and len(kept()) == 2, "another layout is another file"
+    out, _ = commands.run("cache", "list", env=environment)
+    assert "kept" in out and "DUET_CACHE_LIMIT" in out, out
+
+    with open(pack["path"], "r+b") as file:  # damage
+        file.seek(2 << 20)
+        byte = file.read(1)[0]
+        file.seek(2 << 20)
+        file.write(bytes([byte ^ 1]))
+    served, err = bench("--packed-cache")
+    assert not served and len(err.splitlines()) == 1 and "damaged" in err and "written anew" in err, err
+    assert bench("--packed-cache") == (True, "")
+    os.utime(model)
+    served, err = bench("--packed-cache")
+    assert not served and "another state" in err and len(kept()) == 2, err
+
+    def small_files():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+    assert json.loads(commands.run("cache", "clear", "--json", env=environment)[0])["removed"] == 2
+    out, err = commands.run("bench", model, "--prompt", "4", "--gen", "2", "--repetitions", "1", "--json", "--packed-cache",
+                            env=environment, preexec=small_files, restore_signals=False)
+    assert "not kept" in err and len(err.splitlines()) == 1 and json.loads(out)["decode_tps"] > 0, err
+    served, err = bench("--packed-cache", DUET_CACHE_LIMIT="10kB")
+    assert not served and "DUET_CACHE_LIMIT" in err and kept() == [], err
+    commands.fails("bad_value", "bench", model, "--packed-cache", words=["DUET_CACHE_LIMIT", "lots"],
+                   env={**environment, "DUET_CACHE_LIMIT": "lots"})
+    commands.fails("usage_error", "cache", "empty", status=2, words=["empty"])
+    commands.fails("usage_error", "cache", status=2)
+    assert "0 removed" in commands.run("cache", "clear", env=environment)[0]
+
+    both = [commands.start("bench", model, "--prompt", "4", "--gen", "2", "--repetitions", "1", "--json", "--packed-cache",
+                           env=environment) for _ in range(4)]
+    for process in both:
+        out, err = process.communicate(timeout=120)
+        assert (process.returncode, err) == (0, b""), (process.returncode, err)
+    assert [pack["unfinished"] for pack in kept()] == [False] and bench("--packed-cache") == (True, "")
+    config = os.path.join(golden, "text", "qwen3moe")
+    for served in (False, True):
+        out, _ = commands.run("bench", config, "--synthetic=3", "--packed-cache", "--prompt", "4", "--gen", "2", "--repetitions",
+                              "1", "--json", env=environment)
+        assert json.loads(out)["packed_cache"] == served, out
+    print("cache: what is kept serves, damage and a full disk cost the cache alone")
+
+
 def check_manual(commands):
     page, _ = commands.run("man")
     helped, _ = commands.run("--help")
@@ -465,6 +532,7 @@ def main():
             check_compare(commands, golden)
             check_bench(commands, golden)
             check_plan(commands, golden)
+            check_cache(commands, golden)
             return 0
         probe = subprocess.run([duet, "run", model[0], "--json", "-n", "1", "x"], stdin=subprocess.DEVNULL, capture_output=True,
                                timeout=600, check=False)
