@@ -5,6 +5,7 @@
 #include "chat/packed_place.h"
 #include "chat/thought_budget.h"
 #include "model/decoder.h"
+#include "model/footprint.h"
 #include "text/tokenizer.h"
 
 namespace duet {
@@ -55,18 +56,20 @@ Session::Session(const std::filesystem::path& path, const SessionOptions& option
   model_.description();
   model_.generation_config();
   if (options.text) model_.tokenizer();
-  decoder_ = load(model_, options, arithmetic, progress);
+  decoder_ = load_decoder(model_, runtime_.backend(options.backend), options, arithmetic, progress);
   arithmetic.mtp = false;
   engine_ =
       std::make_unique<Engine>(decoder_, EngineOptions{.context_tokens = options.context_tokens,
                                                        .speculation = speculation(options, arithmetic, progress)});
 }
 
-std::shared_ptr<const Decoder> Session::load(LoadedModel& model, const SessionOptions& options,
-                                             const DecoderOptions& arithmetic,
-                                             const std::function<void(int64_t, int64_t)>& progress) {
-  Backend& backend = runtime_.backend(options.backend);
-  if (!options.packed_cache) return model.decoder(backend, progress, arithmetic);
+std::shared_ptr<const Decoder> load_decoder(LoadedModel& model, Backend& backend, const SessionOptions& options,
+                                            DecoderOptions arithmetic,
+                                            const std::function<void(int64_t, int64_t)>& progress) {
+  if (options.expert_memory_bytes) {
+    arithmetic.expert_slots = expert_slots_for(model.description(), *options.expert_memory_bytes, arithmetic.mtp);
+  }
+  if (!options.packed_cache && arithmetic.expert_slots == 0) return model.decoder(backend, progress, arithmetic);
   const PackedCachePlace place = packed_place(model.checkpoint(), backend, arithmetic, options.say);
   return model.decoder(backend, progress, arithmetic, &place);
 }
@@ -84,7 +87,10 @@ SpeculationOptions Session::speculation(const SessionOptions& options, const Dec
     draft_model_ = std::make_unique<LoadedModel>(options.speculate);
     if (options.text) check_equal_vocabularies(model_, *draft_model_);
     speculation.drafter = Drafter::kModel;
-    speculation.model = load(*draft_model_, options, arithmetic, progress);
+    SessionOptions all_in_memory = options;
+    all_in_memory.expert_memory_bytes.reset();  // which is the other model's
+    speculation.model =
+        load_decoder(*draft_model_, runtime_.backend(options.backend), all_in_memory, arithmetic, progress);
   }
   return speculation;
 }

@@ -28,6 +28,7 @@ struct Decoder::State {
   std::vector<Buffer> buffers;
   int64_t weight_bytes = 0;
   bool from_packed_cache = false;
+  std::shared_ptr<ExpertReader> expert_reader;
 
   void load(WeightLoader& loader, const ModelDescription& model, const DecoderOptions& options);
   /// Tells a block's mixer what it has to know of the model.
@@ -47,6 +48,10 @@ const ModelSpec& Decoder::spec() const { return state_->spec; }
 Backend& Decoder::backend() const { return *state_->backend; }
 int64_t Decoder::weight_bytes() const { return state_->weight_bytes; }
 bool Decoder::from_packed_cache() const { return state_->from_packed_cache; }
+std::optional<ExpertStats> Decoder::expert_stats() const {
+  if (!state_->expert_reader) return std::nullopt;
+  return state_->expert_reader->stats();
+}
 
 WeightWork Decoder::weight_work() const {
   WeightWork work;
@@ -61,7 +66,7 @@ WeightWork Decoder::weight_work() const {
     if (const auto* moe = std::get_if<Moe>(&block.ffn)) {
       moe->visit_weights(visit, [&](const ops::ExpertLinear& experts) {
         add(*experts.experts.front(), moe->spec.top_k);
-        resting_bytes += (moe->spec.experts - moe->spec.top_k) * experts.experts.front()->bytes();
+        resting_bytes += (moe->experts_in_memory() - moe->spec.top_k) * experts.experts.front()->bytes();
       });
     } else {
       std::get<Mlp>(block.ffn).visit_weights(visit);
@@ -86,8 +91,13 @@ std::shared_ptr<const Decoder> Decoder::load(Backend& backend, const Checkpoint&
     std::shared_ptr<Decoder> decoder(new Decoder);
     try {
       decoder->state_->backend = &backend;
-      WeightLoader loader(backend, ops::device_of(backend), checkpoint, model, options.activations, progress, cache);
+      WeightLoader loader(backend, ops::device_of(backend), checkpoint, model, options.activations, progress, cache,
+                          options.expert_slots);
       decoder->state_->load(loader, model, options);
+      if (options.expert_slots > 0 && !cache.serving()) {
+        cache.serve_what_was_written();
+        continue;  // with experts that are read from it
+      }
       decoder->state_->from_packed_cache = cache.finish();
       return decoder;
     } catch (const PackedCacheError& error) {
@@ -115,6 +125,7 @@ void Decoder::State::load(WeightLoader& loader, const ModelDescription& model, c
   head = model.spec.tied_head ? Linear{embedding.weight, {}} : loader.linear("lm_head");
   weight_bytes = loader.packed_bytes();
   buffers = loader.take_buffers();
+  expert_reader = loader.expert_reader();
 }
 
 int64_t Decoder::scratch_bytes(int64_t rows, int64_t head_rows) const {

@@ -137,14 +137,17 @@ void PackedCacheFile::read(const PackedEntry& entry, int64_t begin, std::span<st
   const auto count = static_cast<int64_t>(out.size());
   DUET_CHECK(begin % kPackedPieceBytes == 0 && begin + count <= entry.bytes);
   DUET_CHECK(count % kPackedPieceBytes == 0 || begin + count == entry.bytes);
-  for (int64_t at = 0; at < count; at += kPackedPieceBytes) {  // a piece at a time: its sum finds it in the cache
-    const auto piece =
-        out.subspan(static_cast<size_t>(at), static_cast<size_t>(std::min(kPackedPieceBytes, count - at)));
+  constexpr int64_t kReadBytes = 4 * kPackedPieceBytes;  // of one request; the sums find them in the processor's cache
+  for (int64_t at = 0; at < count; at += kPackedPieceBytes) {
+    const auto part = [&](int64_t most) {
+      return out.subspan(static_cast<size_t>(at), static_cast<size_t>(std::min(most, count - at)));
+    };
     try {
-      file_->read_at(static_cast<uint64_t>(entry.offset + begin + at), piece);
+      if (at % kReadBytes == 0) file_->read_at(static_cast<uint64_t>(entry.offset + begin + at), part(kReadBytes));
     } catch (const Error& error) {
       throw PackedCacheError(error.code(), error.message());
     }
+    const std::span<const std::byte> piece = part(kPackedPieceBytes);
     const auto index = entry.first_sum + static_cast<size_t>((begin + at) / kPackedPieceBytes);
     if (checksum64(piece) != sums_[index]) {
       throw PackedCacheError(ErrorCode::kHashMismatch, fmt::format("{}: {} bytes at {} are damaged", name(),
@@ -242,6 +245,22 @@ void PackedCache::keep(const std::string& weight, Backend& backend, const Packed
   } catch (const Error& error) {
     give_up(error);
   }
+}
+
+void PackedCache::serve_what_was_written() {
+  const bool written = writer_ != nullptr;
+  finish();
+  if (place_ == nullptr)
+    fail(ErrorCode::kIoError, "experts larger than memory are read from a packed cache: there is none");
+  try {
+    if (written) serving_ = std::make_shared<const PackedCacheFile>(place_->file, place_->key);
+  } catch (const Error&) {  // what is wrong was said, or another process has removed it already
+  }
+  if (serving_) return;
+  throw Error(ErrorCode::kIoError,
+              fmt::format("{}: the packed cache that experts are read from could not be written",
+                          place_->file.filename().string()),
+              "DUET_HOME says where it lies, DUET_CACHE_LIMIT how large all of them may be");
 }
 
 bool PackedCache::finish() {

@@ -91,6 +91,8 @@ class PackedCache {
   /// The serving cache turned out damaged: it is ignored and written anew.
   void rebuild(const PackedCacheError& reason);
   void keep(const std::string& weight, Backend& backend, const PackedWeight& packed);
+  /// After a load that only wrote: what was written serves from now on. Throws io_error where that could not be.
+  void serve_what_was_written();
   /// After the load: what was written becomes visible. Returns whether the cache served.
   bool finish();
 

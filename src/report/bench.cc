@@ -159,6 +159,7 @@ BenchResult bench(const SessionOpener& open, const SessionOptions& session_optio
     if (progress) progress("measuring", done, total);
   });
   result.resident_bytes = resident_bytes();
+  result.experts = session->decoder().expert_stats();
   keep_larger(result.limits.peaks, measure_peaks(session->pool(), kPeakSeconds));
   result.limits.read = ours.read();
   result.limits.read_one_thread = ours.read_one_thread();

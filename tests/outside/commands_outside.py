@@ -506,6 +506,43 @@ def check_cache(commands, golden):
     print("cache: what is kept serves, damage and a full disk cost the cache alone")
 
 
+def check_experts(commands, golden):
+    model = os.path.join(golden, "text", "qwen3moe")
+    environment = {**os.environ, "DUET_HOME": commands.path("experts_home")}
+    plan = json.loads(commands.run("plan", model, "--machine", "1", "--json")[0])
+    experts = 8 * 2 * 3 * 20 * 48 * 2  # of two layers, three matrices each, bf16
+    part = json.loads(commands.run("plan", model, "--machine", "1", "--json", "--expert-memory", str(experts // 2))[0])
+    assert plan["expert_slots"] is None and part["expert_slots"] == 4, part
+    assert plan["weight_bytes"] - part["weight_bytes"] == experts // 2, (plan, part)
+    assert plan["total_bytes"] - part["total_bytes"] == experts // 2, (plan, part)
+
+    ids, out = commands.write("expert_ids.json", [[1, 2, 3, 4, 5, 6], [9, 8, 7]]), commands.path("experts.safetensors")
+    base = ["logits", model, "--ids-file", ids, "--out", out, "--greedy", "4"]
+    commands.run(*base)
+    expected = golden_safetensors.read(out)
+    for memory in (experts * 3 // 8, experts // 2, experts * 10):
+        _, err = commands.run(*base, "--expert-memory", str(memory), env=environment)
+        assert err == "" and golden_safetensors.read(out) == expected, memory
+    out, err = commands.run("bench", model, "--prompt", "8", "--gen", "4", "--repetitions", "1", "--json", "--expert-memory",
+                            str(experts // 2), env=environment)
+    result = json.loads(out)
+    assert err == "" and result["weight_bytes"] == part["weight_bytes"] and result["packed_cache"], result
+    assert result["expert_reads"] > 0 and result["expert_read_bytes"] > 0 and 0 < result["expert_hit_rate"] < 1, result
+
+    for command in (["bench", model], base, ["plan", model, "--machine", "1"]):
+        for size in ("0", "1", str(experts * 3 // 8 - 1)):
+            commands.fails("bad_value", *command, "--expert-memory", size, words=[size, str(experts * 3 // 8), str(experts)],
+                           env=environment)
+        for size in ("-1", "lots", "4XB", ""):
+            commands.fails("usage_error", *command, f"--expert-memory={size}", status=2, words=["--expert-memory"], env=environment)
+        dense = [os.path.join(golden, "text", "qwen3-dense") if word == model else word for word in command]
+        commands.fails("unsupported_feature", *dense, "--expert-memory", "1GB", words=["no experts"], env=environment)
+    _, err = commands.run(*base, "--expert-memory", str(experts // 2), status=1, env={**environment, "DUET_CACHE_LIMIT": "1kB",
+                                                                                    "DUET_HOME": commands.path("other_home")})
+    assert "DUET_CACHE_LIMIT" in err and "could not be written [io_error]" in err, err
+    print("experts: the same logits from fewer in memory, sizes are judged, the plan knows them")
+
+
 def check_manual(commands):
     page, _ = commands.run("man")
     helped, _ = commands.run("--help")
@@ -533,6 +570,7 @@ def main():
             check_bench(commands, golden)
             check_plan(commands, golden)
             check_cache(commands, golden)
+            check_experts(commands, golden)
             return 0
         probe = subprocess.run([duet, "run", model[0], "--json", "-n", "1", "x"], stdin=subprocess.DEVNULL, capture_output=True,
                                timeout=600, check=False)
