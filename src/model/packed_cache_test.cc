@@ -69,6 +69,12 @@ class Subject {
   ModelDescription description_;
 };
 
+/// The repository has only some of it.
+fs::path weight_formats() {
+  const fs::path all = assets("golden/weight_formats");
+  return all.empty() ? golden("weight_formats") : all;
+}
+
 std::vector<fs::path> models() {
   std::vector<fs::path> paths;
   for (const fs::directory_entry& entry : fs::directory_iterator(golden("text"))) {
@@ -79,7 +85,7 @@ std::vector<fs::path> models() {
       if (entry.path().extension() == ".gguf") paths.push_back(entry.path());
     }
   }
-  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(golden("weight_formats"))) {
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(weight_formats())) {
     if (entry.path().filename() == "model.safetensors") paths.push_back(entry.path().parent_path());
   }
   return paths;

@@ -116,8 +116,11 @@ std::vector<Advice> find_advice(const ModelDescription& model, const MemoryPlanO
     const int64_t slots = std::max(top_k, largest_that_fits(experts - 1, 1, memory, with_slots));
     if (slots < experts) {
       constexpr int64_t kMega = 1'000'000;
-      const int64_t bytes = routed_expert_bytes(model, slots, options.arithmetic.mtp);
-      add(fmt::format("--expert-memory {}MB", (bytes + kMega - 1) / kMega), with_slots(slots));
+      const bool mtp = options.arithmetic.mtp;
+      const int64_t bytes = routed_expert_bytes(model, slots, mtp), megabytes = (bytes + kMega - 1) / kMega;
+      const bool same = expert_slots_for(model, megabytes * kMega, mtp) == slots;
+      add(same ? fmt::format("--expert-memory {}MB", megabytes) : fmt::format("--expert-memory {}", bytes),
+          with_slots(slots));
     }
   }
   for (const DType type : kWeightTypes) {

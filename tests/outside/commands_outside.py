@@ -516,6 +516,11 @@ def check_experts(commands, golden):
     assert plan["weight_bytes"] - part["weight_bytes"] == experts // 2, (plan, part)
     assert plan["total_bytes"] - part["total_bytes"] == experts // 2, (plan, part)
 
+    too_small = str((plan["total_bytes"] - experts // 4) / 1e9)
+    advice = {one["change"]: one for one in json.loads(commands.run("plan", model, "--machine", too_small, "--json")[0])["advice"]}
+    change = f"--expert-memory {experts * 3 // 4}"
+    assert advice[change]["fits"] and advice[change]["total_bytes"] == plan["total_bytes"] - experts // 4, advice
+
     ids, out = commands.write("expert_ids.json", [[1, 2, 3, 4, 5, 6], [9, 8, 7]]), commands.path("experts.safetensors")
     base = ["logits", model, "--ids-file", ids, "--out", out, "--greedy", "4"]
     commands.run(*base)
