@@ -134,13 +134,12 @@ std::unique_ptr<CpuPackedWeight> restore_cpu_weight(const WeightSource& source, 
                                                     const CpuKernels& kernels, ThreadPool& pool, Device& device) {
   auto weight = empty_cpu_weight(source, kernels, device);
   const int64_t bytes = weight->bytes();
-  parallel_for_throwing(pool, (bytes + kPackedPieceBytes - 1) / kPackedPieceBytes, 1,
+  constexpr int64_t kPieces = 4;  // of one request
+  parallel_for_throwing(pool, (bytes + kPackedPieceBytes - 1) / kPackedPieceBytes, kPieces,
                         [&](int64_t begin, int64_t end, int) {
-                          for (int64_t piece = begin; piece < end; ++piece) {
-                            const int64_t at = piece * kPackedPieceBytes;
-                            const auto count = static_cast<size_t>(std::min(kPackedPieceBytes, bytes - at));
-                            read(at, {weight->data() + at, count});
-                          }
+                          const int64_t at = begin * kPackedPieceBytes;
+                          const int64_t count = std::min(end * kPackedPieceBytes, bytes) - at;
+                          read(at, {weight->data() + at, static_cast<size_t>(count)});
                         });
   return weight;
 }
