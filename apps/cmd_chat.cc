@@ -62,6 +62,17 @@ OpenedModel open_model(const ChatArguments& arguments, const std::string& name, 
   return opened;
 }
 
+/// The model of a conversation that is resumed may be gone since.
+OpenedModel open_resumed(const ChatArguments& arguments, const std::string& name) {
+  try {
+    return open_model(arguments, name, false);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kNotFound) throw;
+    throw Error(error.code(), fmt::format("the model of the last conversation: {}", error.message()),
+                "duet chat MODEL --continue goes on with another one");
+  }
+}
+
 void chat(const ChatArguments& arguments) {
   watch_interrupts();
   const std::filesystem::path state = Store::from_environment().home() / "state";
@@ -75,7 +86,8 @@ void chat(const ChatArguments& arguments) {
     }
   }
   const bool same_model = arguments.model.empty() && options.resumed;
-  OpenedModel model = open_model(arguments, same_model ? options.resumed->model : arguments.model, false);
+  OpenedModel model =
+      same_model ? open_resumed(arguments, options.resumed->model) : open_model(arguments, arguments.model, false);
   arguments.thinking.check(*model.session);
   options.chat = arguments.thinking.over();
   options.sampling_texts = arguments.sampling.texts();

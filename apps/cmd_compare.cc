@@ -109,7 +109,7 @@ void add_compare_command(CLI::App& app, CommandState& state) {
   command->add_flag("--md", arguments->markdown, "print Markdown");
   command->add_flag("--json", state.json_errors, "print one JSON object");
   add_thinking_options(*command, arguments->thinking, /*turns=*/false);
-  add_sampling_options(*command, arguments->sampling);
+  add_sampling_options(*command, arguments->sampling, std::to_string(kDefaultAnswerTokens));
   add_session_options(*command, arguments->session, /*context=*/true);
   command->footer(
       "Figures of the files and of the loaded models, the speed of reading and writing (medians of runs in turns, A B A\n"

@@ -9,6 +9,7 @@
 #include "apps/thinking_options.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/utf8.h"
 #include "hub/resolve.h"
 #include "terminal/input.h"
 #include "terminal/interrupt.h"
@@ -33,12 +34,20 @@ struct RunArguments {
   ThinkingOptions thinking;
 };
 
+void check_utf8(std::string_view text, std::string_view name) {
+  if (is_valid_utf8(text)) return;
+  throw Error(ErrorCode::kBadString,
+              fmt::format("{}: is not UTF-8 from byte {} on", printable(name), valid_utf8_prefix(text)),
+              "a text in another encoding: iconv -f LATIN1 -t UTF-8 FILE | duet run ...");
+}
+
 /// The files as they are put before the prompt: each as "File NAME:", an empty line, its text and an empty line; with
 /// --raw their text alone.
 std::string read_files(const RunArguments& arguments) {
   std::string all;
   for (const std::string& file : arguments.files) {
     const std::string text = read_text_file(file, kMaxPromptBytes);
+    check_utf8(text, file);
     if (arguments.raw) {
       all += text;
     } else {
@@ -60,7 +69,9 @@ std::string read_prompt(const RunArguments& arguments) {
   std::string input;
   const bool asked_for = arguments.prompt == "-" || (from_input && !terminal);
   if (asked_for || standard_input_is_piped()) input = read_standard_input(kMaxPromptBytes);
+  check_utf8(input, "standard input");
   if (!arguments.raw && input.ends_with('\n')) input.pop_back();
+  if (!from_input) check_utf8(arguments.prompt, "the prompt");
   std::string prompt = from_input ? input : arguments.prompt;
   if (!from_input && !input.empty()) prompt += (prompt.empty() ? "" : "\n\n") + input;
   prompt = files + prompt;

@@ -211,9 +211,11 @@ void add_template_command(CLI::App& app, CommandState& state) {
       ->required()
       ->type_name("MODEL");
   command->add_option("text", options->text, "the message of a user")->type_name("TEXT");
-  command->add_option("--messages", options->messages_file,
-                      "JSON file: a list of messages, or an object with messages and tools");
-  command->add_option("--tools", options->tools_file, "JSON file: a list of tools");
+  command
+      ->add_option("--messages", options->messages_file,
+                   "JSON file: a list of messages, or an object with messages and tools")
+      ->type_name("FILE");
+  command->add_option("--tools", options->tools_file, "JSON file: a list of tools")->type_name("FILE");
   command->add_flag("--generation-prompt,!--no-generation-prompt", options->generation_prompt,
                     "end with the head of the answer");
   command->add_flag("--jsonl", *jsonl, "read records from standard input, write one line for each");

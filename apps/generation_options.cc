@@ -139,10 +139,10 @@ void add_synthetic_options(CLI::App& command, SyntheticArguments& arguments) {
       ->needs(synthetic);
 }
 
-void add_sampling_options(CLI::App& command, SamplingOptions& options) {
+void add_sampling_options(CLI::App& command, SamplingOptions& options, std::string_view most_tokens) {
   command
       .add_option("-n,--max-tokens", options.max_new_tokens,
-                  "end the answer after N tokens (default: no limit but the context)")
+                  fmt::format("end the answer after N tokens (default: {})", most_tokens))
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 31))
       ->type_name("N");
   for (const SamplingField& field : sampling_fields()) {

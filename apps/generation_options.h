@@ -44,7 +44,9 @@ struct SamplingOptions {
   SamplingTexts texts() const;
 };
 /// One option for each of sampling_fields(), and --dry-breaker, --logit-bias, --max-tokens, --stop.
-void add_sampling_options(CLI::App& command, SamplingOptions& options);
+/// `most_tokens`: what --max-tokens says of its default.
+void add_sampling_options(CLI::App& command, SamplingOptions& options,
+                          std::string_view most_tokens = "no limit but the context");
 
 /// Says on standard error what the model's generation_config asks for and Duet does not do.
 void print_sampling_warnings(LoadedModel& model);

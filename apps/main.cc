@@ -67,6 +67,10 @@ int main(int argc, char** argv) {
     return state.exit_status;
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    if (argc == 1) {
+      fmt::print(stderr, "{}", app.help());
+      return 2;
+    }
     print_error(duet::Error(duet::ErrorCode::kUsageError, usage_message(app, error, argc, argv),
                             "duet --help lists the commands and options"),
                 json);

@@ -121,6 +121,16 @@ bool is_valid_utf8(std::string_view text) {
   return true;
 }
 
+size_t valid_utf8_prefix(std::string_view text) {
+  size_t at = 0;
+  while (at < text.size()) {
+    const Utf8Step step = decode_utf8(text.substr(at));
+    if (!step.valid) break;
+    at += static_cast<size_t>(step.length);
+  }
+  return at;
+}
+
 std::string replace_invalid_utf8(std::string_view text) {
   std::string out;
   out.reserve(text.size());

@@ -27,6 +27,9 @@ size_t ascii_end(std::string_view text, size_t begin);
 
 bool is_valid_utf8(std::string_view text);
 
+/// Bytes before the first invalid part.
+size_t valid_utf8_prefix(std::string_view text);
+
 /// Characters of valid UTF-8.
 int64_t count_code_points(std::string_view text);
 

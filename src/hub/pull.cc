@@ -81,7 +81,7 @@ std::string name_from(const fs::path& path) {
   std::string name = path.filename().string();
   for (const std::string_view ending : {".gguf", ".safetensors.index.json", ".safetensors"}) {
     if (name.size() > ending.size() && name.ends_with(ending)) {
-      name.resize(name.size() - ending.size());
+      name.erase(name.size() - ending.size());
       break;
     }
   }

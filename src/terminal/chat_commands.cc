@@ -7,6 +7,7 @@
 #include "engine/sampling_fields.h"
 #include "hub/resolve.h"
 #include "terminal/attachments.h"
+#include "terminal/chat_store.h"
 #include "terminal/text_flow.h"
 
 namespace duet {
@@ -29,11 +30,15 @@ constexpr std::array kCommands = {
     ChatCommand{"stats", "", "how full the context is, and what has been answered so far"},
 };
 
+constexpr int64_t kQuoteColumns = 40;  // of arguments that are named
+
+constexpr int64_t kMinHelpColumns = 24;  // where fewer are left beside a name, the help goes below it
+
 constexpr std::string_view kNotes =
     "@FILE in a message attaches a text file (@\"with spaces\"); \\@ is a plain @.\n"
     "Alt-Enter begins a new line; so does \\ at the end of one. \"\"\" begins and ends a text of many lines.\n"
     "Ctrl-C stops an answer; at the prompt it clears the line, twice quickly it leaves.\n"
-    "Tab completes, arrow keys edit the line and bring back earlier ones.\n";
+    "Tab completes, the arrow keys move in the text and bring back earlier ones, Ctrl-R searches these.\n";
 
 /// Candidates that begin with `partial`, each followed by `tail`.
 std::vector<std::string> matching(const std::vector<std::string>& names, std::string_view partial,
@@ -58,6 +63,8 @@ std::vector<std::string> paths(std::string_view partial, bool quote) {
   return found;
 }
 
+bool is_separator(char c) { return c == ' ' || c == '='; }  // of /params
+
 std::vector<std::string> parameter_names() {
   std::vector<std::string> names = {"default"};
   for (const SamplingField& field : sampling_fields()) names.emplace_back(field.name);
@@ -72,28 +79,50 @@ std::string chat_help(int width) {
   size_t widest = 0;
   for (const ChatCommand& command : kCommands)
     widest = std::max(widest, command.name.size() + command.arguments.size() + 2);
-  TextFlow flow(false, [width] { return width; });
-  const std::string hanging(widest + 2, ' ');
+  HelpTable table(static_cast<int64_t>(widest) + 2, width);
   for (const ChatCommand& command : kCommands) {
-    const std::string shown =
-        fmt::format("/{}{}{}", command.name, command.arguments.empty() ? "" : " ", command.arguments);
-    flow.begin_line(fmt::format("{:<{}}", shown, widest + 2), hanging, false);
-    flow.put_text(command.help, kPlainText);
-    flow.end_line();
+    table.add(fmt::format("/{}{}{}", command.name, command.arguments.empty() ? "" : " ", command.arguments),
+              command.help);
   }
   for (std::string_view rest = kNotes; !rest.empty();) {
-    flow.begin_line("", "", false);
-    flow.put_text(rest.substr(0, rest.find('\n')), kPlainText);
-    flow.end_line();
+    table.add_note(rest.substr(0, rest.find('\n')));
     rest.remove_prefix(rest.find('\n') + 1);
   }
-  return flow.take();
+  return table.take();
 }
 
-void fail_unknown_command(const std::string& name) {
+HelpTable::HelpTable(int64_t left, int64_t width)
+    : flow_(false, [width] { return static_cast<int>(width); }), left_(left), narrow_(width < left + kMinHelpColumns) {}
+
+void HelpTable::add(std::string_view name, std::string_view help) {
+  if (narrow_) {
+    add_note(name);
+    flow_.begin_line("  ", "  ", false);
+  } else {
+    flow_.begin_line(fmt::format("{:<{}}  ", name, left_ - 2), std::string(static_cast<size_t>(left_), ' '), false);
+  }
+  flow_.put_text(help, kPlainText);
+  flow_.end_line();
+}
+
+void HelpTable::add_note(std::string_view note) {
+  flow_.begin_line("", "", false);
+  flow_.put_text(note, kPlainText);
+  flow_.end_line();
+}
+
+void check_chat_command(const std::string& name, const std::string& arguments) {
+  const auto command =
+      std::find_if(kCommands.begin(), kCommands.end(), [&](const ChatCommand& known) { return known.name == name; });
+  const bool alias = name == "exit" || name == "bye" || name == "?";
+  if (!arguments.empty() && (alias || (command != kCommands.end() && command->arguments.empty()))) {
+    fail(ErrorCode::kUsageError, "/{} takes no argument, not '{}'", name,
+         printable(one_line(arguments, kQuoteColumns)));
+  }
+  if (alias || command != kCommands.end()) return;
   std::vector<std::string> names;
   names.reserve(kCommands.size());
-  for (const ChatCommand& command : kCommands) names.emplace_back(command.name);
+  for (const ChatCommand& known : kCommands) names.emplace_back(known.name);
   const std::string nearest = nearest_name(name, names);
   throw Error(ErrorCode::kUsageError,
               fmt::format("there is no command /{}{}", name,
@@ -115,7 +144,12 @@ Completions complete_chat_line(std::string_view before, const std::function<std:
     return {space + 1,
             matching(model_names ? model_names() : std::vector<std::string>{}, before.substr(space + 1), "")};
   if (command == "think") return {word, matching({"on", "off", "default"}, before.substr(word), "")};
-  if (command == "params") return {word, matching(parameter_names(), before.substr(word))};
+  if (command == "params") {
+    // NAME VALUE NAME VALUE ...: a value has nothing to complete.
+    size_t words = 0;
+    for (size_t i = space + 1; i < word; ++i) words += is_separator(before[i]) && !is_separator(before[i - 1]) ? 1 : 0;
+    return words % 2 != 0 ? Completions{} : Completions{word, matching(parameter_names(), before.substr(word))};
+  }
   if (command == "save" || command == "load") return {space + 1, paths(before.substr(space + 1), false)};
   size_t at = before.rfind('@');
   if (at == std::string_view::npos || (at > 0 && before[at - 1] != ' ' && before[at - 1] != '\n')) return {};

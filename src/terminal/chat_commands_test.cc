@@ -27,8 +27,28 @@ TEST(ChatCommands, HelpNamesEachAndFits) {
 }
 
 TEST(ChatCommands, TheNearestIsNamed) {
-  EXPECT_ERROR(fail_unknown_command("modle"), ErrorCode::kUsageError, "did you mean /model?");
-  EXPECT_ERROR(fail_unknown_command("nonsense"), ErrorCode::kUsageError, "there is no command /nonsense");
+  EXPECT_ERROR(check_chat_command("modle", ""), ErrorCode::kUsageError, "did you mean /model?");
+  EXPECT_ERROR(check_chat_command("nonsense", ""), ErrorCode::kUsageError, "there is no command /nonsense");
+}
+
+TEST(ChatCommands, AnArgumentThatNothingTakesIsRefused) {
+  EXPECT_ERROR(check_chat_command("undo", "2 turns"), ErrorCode::kUsageError, "/undo takes no argument, not '2 turns'");
+  EXPECT_ERROR(check_chat_command("bye", "now"), ErrorCode::kUsageError, "/bye takes no argument");
+  for (const std::string name : {"undo", "quit", "exit", "bye", "?", "save"}) check_chat_command(name, "");
+  check_chat_command("save", "file");
+}
+
+TEST(ChatCommands, OnANarrowTerminalTheHelpIsBelow) {
+  HelpTable wide(6, 40), narrow(6, 20);
+  wide.add("name", "what it means");
+  wide.add("a long name", "what");
+  EXPECT_EQ(wide.take(), "name  what it means\na long name  what\n");
+  narrow.add("name", "what it means, and more");
+  EXPECT_EQ(narrow.take(), "name\n  what it means,\n  and more\n");
+  const std::string help = chat_help(20);
+  for (std::string_view rest = help; !rest.empty(); rest.remove_prefix(rest.find('\n') + 1)) {
+    EXPECT_LT(display_width(rest.substr(0, rest.find('\n'))), 20) << rest.substr(0, rest.find('\n'));
+  }
 }
 
 TEST(ChatCommands, Completion) {
@@ -46,6 +66,9 @@ TEST(ChatCommands, CompletionOfParameters) {
   const std::string first(sampling_fields()[0].name);
   const Names found = completed("/params x 1 " + first);
   EXPECT_NE(std::find(found.begin(), found.end(), first + " "), found.end());
+  EXPECT_EQ(completed("/params " + first + " "), Names{}) << "a value comes next";
+  EXPECT_EQ(completed("/params  " + first + " 1 x 2 t").size(), completed("/params t").size());
+  EXPECT_EQ(completed("/params x=1 t").size(), completed("/params t").size());
 }
 
 TEST(ChatCommands, CompletionOfFiles) {

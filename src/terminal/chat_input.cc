@@ -17,6 +17,7 @@ std::string_view trimmed(std::string_view text) {
 std::string_view command_name(std::string_view line) {
   if (!line.starts_with('/')) return {};
   const std::string_view name = line.substr(1, line.find_first_of(kSpace) - 1);
+  if (name == "?") return name;
   for (const char c : name) {
     if (c < 'a' || c > 'z') return {};
   }

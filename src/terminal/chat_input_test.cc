@@ -65,6 +65,7 @@ TEST(ChatInput, Commands) {
   EXPECT_EQ(system.command, "system");
   EXPECT_EQ(system.text, "You are terse.");
   EXPECT_EQ(entry({"/quit"}).command, "quit");
+  EXPECT_EQ(entry({"/?"}).command, "?");
   EXPECT_EQ(entry({"/nonsense"}).command, "nonsense");
   EXPECT_EQ(entry({"/etc/hosts is what?"}).kind, ChatEntry::Kind::kText);
   EXPECT_EQ(entry({" /help"}).kind, ChatEntry::Kind::kText);

@@ -14,7 +14,6 @@ namespace duet {
 namespace {
 
 constexpr auto kTwice = std::chrono::seconds(1);  // a second Ctrl-C within it leaves
-constexpr int64_t kQuoteColumns = 60;             // of a message that is named
 
 }  // namespace
 
@@ -55,6 +54,7 @@ void ChatScreen::run() {
 
 /// Returns whether the chat goes on.
 bool ChatScreen::handle(const ChatEntry& entry) {
+  const TerminalMode::Quiet quiet(interactive_);  // keys that are typed ahead show when their line is read
   if (LineEditor* line_editor = editor(); line_editor != nullptr && !entry.source.empty()) {
     if (!line_editor->remember(entry.source)) {
       note("the history cannot be written to " + options_.history_file.string());
@@ -110,17 +110,14 @@ bool ChatScreen::answer(const SamplingParams& sampling) {
   request.stop_strings = options_.stop_strings;
   AnswerView shown(output_, options_.plain, [this](const std::string& text) { note(text); });
   std::optional<Error> thrown;
-  {
-    const TerminalMode::Quiet quiet(interactive_);
-    try {
-      model_.session->chat(conversation_.messages(), options_.chat, std::move(request), interrupt_requested(),
-                           [&](const ChatEvent& event) { shown.show(event); });
-    } catch (const Error& error) {
-      if (error.code() == ErrorCode::kIoError) throw;  // our own input or output is gone
-      thrown = error;
-    }
-    shown.end();
+  try {
+    model_.session->chat(conversation_.messages(), options_.chat, std::move(request), interrupt_requested(),
+                         [&](const ChatEvent& event) { shown.show(event); });
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kIoError) throw;  // our own input or output is gone
+    thrown = error;
   }
+  shown.end();
   const std::optional<Error> error = thrown ? thrown : shown.error();
   const bool stopped = !error && shown.finished().reason == FinishReason::kCancelled;
   const bool answered = !error && !(stopped && shown.text().empty());
@@ -152,6 +149,9 @@ void ChatScreen::tell(const AnswerView& shown, bool stopped) {
     note(fmt::format("the answer ends here: the context of {} tokens is full. /clear starts afresh",
                      model_.session->context_tokens()));
   }
+  if (interactive_ && shown.finished().reason == FinishReason::kLength) {
+    note(fmt::format("the answer ends here: it has the {} tokens that -n allows", options_.max_new_tokens));
+  }
   if (interactive_ && shown.finished().new_tokens > 0) {
     write_dim(statistics_line(shown.finished()));
     output_.write("\n");  // apart from the next question
@@ -172,21 +172,19 @@ void ChatScreen::keep() {
 void ChatScreen::greet() const {
   if (!interactive_) return;
   const ModelSpec& spec = model_.session->model().description().spec;
-  output_.write(
-      fmt::format("{}  {}\n", output_.bold(model_.session->model().name()),
-                  output_.dim(fmt::format("{}, context of {} tokens", spec.family, model_.session->context_tokens()))));
-  output_.write(output_.dim("/help lists the commands, Ctrl-D leaves") + "\n");
+  TextFlow flow(output_.colour(), terminal_columns);
+  flow.begin_line("", "", false);
+  flow.put_text(visible_controls(model_.session->model().name()), kBold);
+  flow.put_text(fmt::format("  {}, context of {} tokens", spec.family, model_.session->context_tokens()), kDim);
+  flow.end_line();
+  output_.write(flow.take());
+  write_dim("/help lists the commands, Ctrl-D leaves");
   if (!options_.resumed) return;
-  int64_t turns = 0;
-  std::string question;
-  for (const Message& message : conversation_.messages()) {
-    if (message.role != "user") continue;
-    ++turns;
-    question = message.content;
-  }
-  note(fmt::format("going on with {} turn{} with {}; the last question was: {}", turns, turns == 1 ? "" : "s",
-                   std::filesystem::path(options_.resumed->model).filename().string(),
-                   one_line(question, kQuoteColumns)));
+  const auto& messages = conversation_.messages();
+  const auto turns =
+      std::count_if(messages.begin(), messages.end(), [](const Message& message) { return message.role == "user"; });
+  tell_last_question(fmt::format("going on with {} turn{} with {}", turns, turns == 1 ? "" : "s",
+                                 std::filesystem::path(options_.resumed->model).filename().string()));
 }
 
 /// Ctrl-C at the prompt: true if it is the second of two.
@@ -195,7 +193,7 @@ bool ChatScreen::leaves_on_interrupt(const ChatEntry& entry) {
   output_.write("^C\n");
   const auto now = Clock::now();
   const bool second = entry.text.empty() && now - last_interrupt_ < kTwice;
-  last_interrupt_ = now;
+  last_interrupt_ = entry.text.empty() ? now : Clock::time_point();  // the one that clears a line is no first of two
   if (before_edit_) {
     conversation_ = *std::exchange(before_edit_, std::nullopt);
     keep();
@@ -206,15 +204,17 @@ bool ChatScreen::leaves_on_interrupt(const ChatEntry& entry) {
   return second;
 }
 
-void ChatScreen::write_dim(std::string_view text) const {
+void ChatScreen::write_wrapped(std::string_view text, uint8_t style) const {
   TextFlow flow(output_.colour(), terminal_columns);
   flow.begin_line("", "", false);
   std::string shown = visible_controls(text);
   std::replace(shown.begin(), shown.end(), '\n', ' ');
-  flow.put_text(shown, kDim);
+  flow.put_text(shown, style);
   flow.end_line();
   output_.write(flow.take());
 }
+
+void ChatScreen::write_dim(std::string_view text) const { write_wrapped(text, kDim); }
 
 void ChatScreen::note(std::string_view text) const {
   if (interactive_) {
@@ -225,7 +225,7 @@ void ChatScreen::note(std::string_view text) const {
 }
 
 void ChatScreen::report(const Error& error) const {
-  output_.write_untrusted(fmt::format("error: {} [{}]\n", error.message(), error_code_name(error.code())));
+  write_wrapped(fmt::format("error: {} [{}]", error.message(), error_code_name(error.code())), kPlainText);
   const bool full = error.code() == ErrorCode::kContextOverflow;
   const std::string hint = !full                       ? error.hint()
                            : options_.chat.drop_oldest ? "/clear starts afresh"

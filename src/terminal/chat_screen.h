@@ -64,12 +64,14 @@ class ChatScreen {
   void keep();
   void greet() const;
   bool leaves_on_interrupt(const ChatEntry& entry);
+  void write_wrapped(std::string_view text, uint8_t style) const;
   void write_dim(std::string_view text) const;
   void note(std::string_view text) const;
   void report(const Error& error) const;
   LineEditor* editor() const;
   // chat_screen_commands.cc
   bool obey(const ChatEntry& entry);
+  void tell_last_question(std::string_view begin) const;
   void clear();
   void regenerate();
   void undo();

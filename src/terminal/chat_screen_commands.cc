@@ -46,9 +46,10 @@ const Message* last_question(const Conversation& conversation) {
 
 bool ChatScreen::obey(const ChatEntry& entry) {
   const std::string& command = entry.command;
-  if (command == "quit" || command == "exit" || command == "bye") return false;
   try {
-    if (command == "help") {
+    check_chat_command(command, entry.text);
+    if (command == "quit" || command == "exit" || command == "bye") return false;
+    if (command == "help" || command == "?") {
       output_.write(chat_help(terminal_columns()));
     } else if (command == "clear") {
       clear();
@@ -70,10 +71,8 @@ bool ChatScreen::obey(const ChatEntry& entry) {
       save(entry.text);
     } else if (command == "load") {
       load(entry.text);
-    } else if (command == "stats") {
-      show_statistics();
     } else {
-      fail_unknown_command(command);
+      show_statistics();
     }
   } catch (const Error& error) {
     if (!interactive_ || error.code() == ErrorCode::kCancelled) throw;
@@ -82,11 +81,20 @@ bool ChatScreen::obey(const ChatEntry& entry) {
   return true;
 }
 
+/// So that a person who goes on with a conversation knows where it is.
+void ChatScreen::tell_last_question(std::string_view begin) const {
+  const Message* question = last_question(conversation_);
+  note(question == nullptr
+           ? std::string(begin)
+           : fmt::format("{}; the last question was: {}", begin, one_line(question->content, kQuoteColumns)));
+}
+
 void ChatScreen::clear() {
   conversation_.clear();
   store_.begin();
   before_edit_.reset();
   typed_.clear();
+  last_ = {};
   note("the conversation is forgotten");
 }
 
@@ -163,7 +171,6 @@ void ChatScreen::switch_model(const std::string& name) {
   OpenedModel opened;
   std::pair<SamplingParams, SamplingParams> defaults;
   try {
-    const TerminalMode::Quiet quiet(interactive_);
     opened = options_.open_model(name);
     defaults = {opened.sampling, opened.retry_sampling};
     for (const auto& [field, value] : params_) set_fields(opened, field, value);
@@ -190,11 +197,13 @@ void ChatScreen::switch_model(const std::string& name) {
 void ChatScreen::show_params() const {
   size_t widest = 0;
   for (const SamplingField& field : sampling_fields()) widest = std::max(widest, field.name.size());
+  constexpr int64_t kValueColumns = 10;  // but for a seed, beside which nothing need be aligned
+  HelpTable table(static_cast<int64_t>(widest) + 2 + kValueColumns, terminal_columns());
   for (const SamplingField& field : sampling_fields()) {
     const std::string value = sampling_field_text(model_.sampling, field.name);
-    const std::string line = fmt::format("{:<{}}  {:<8}  {}", field.name, widest, value, field.help);
-    output_.write(shortened(line, std::max(terminal_columns() - 1, 20)) + "\n");
+    table.add(fmt::format("{:<{}}  {}", field.name, widest, value), field.help);
   }
+  output_.write(table.take());
 }
 
 void ChatScreen::change_params(const std::string& text) {
@@ -278,7 +287,8 @@ void ChatScreen::load(const std::string& name) {
   own_files_.insert(path);
   store_.begin();
   before_edit_.reset();
-  note(fmt::format("{} messages from {}", conversation_.messages().size(), path.string()));
+  last_ = {};
+  tell_last_question(fmt::format("{} messages from {}", conversation_.messages().size(), path.string()));
 }
 
 void ChatScreen::show_statistics() const {

@@ -53,7 +53,9 @@ ReadLine InputLines::read(std::string_view) {
       std::string line = bytes_.substr(0, end);
       bytes_.erase(0, end == std::string::npos ? end : end + 1);
       if (line.ends_with('\r')) line.pop_back();
-      line = replace_invalid_utf8(line);
+      if (!is_valid_utf8(line)) {
+        fail(ErrorCode::kBadString, "standard input: a line is not UTF-8 from its byte {} on", valid_utf8_prefix(line));
+      }
       return {ReadLine::Kind::kLine, line, line, {}};
     }
     if (ended_) return {ReadLine::Kind::kEnd, {}, {}, {}};

@@ -78,8 +78,9 @@ void KeyInput::insert(std::string_view text) {
   }
   for (std::string_view rest = shown; !rest.empty();) {
     const Utf8Step step = decode_utf8(rest);
-    if (step.code < 0x20 || step.code == 0x7f) ready_.push_back(kQuote);
-    ready_.push_back(step.code);
+    const bool line_end = step.code == '\n';
+    if (!line_end && (step.code < 0x20 || step.code == 0x7f)) ready_.push_back(kQuote);
+    ready_.push_back(line_end ? kNewLine : step.code);
     rest.remove_prefix(static_cast<size_t>(step.length));
   }
 }

@@ -11,11 +11,12 @@ namespace duet {
 
 /// Bytes of a terminal to the characters that a line editor gets. Text between the marks of a bracketed paste
 /// (ESC [ 200 ~ ... ESC [ 201 ~) is data: its control characters are preceded by Ctrl-V, the editor's quote, and its
-/// line ends become \n, so that a pasted text of many lines is one entry and no key is pressed by it. Of a large paste
-/// the editor gets a stand-in, "[pasted #1: 100 kB, 1200 lines]".
+/// line ends become the key that begins a new line, so that a pasted text of many lines is one entry and no key is
+/// pressed by it. Of a large paste the editor gets a stand-in, "[pasted #1: 100 kB, 1200 lines]".
 class KeyInput {
  public:
-  static constexpr char32_t kQuote = 0x16;  // Ctrl-V
+  static constexpr char32_t kQuote = 0x16;    // Ctrl-V
+  static constexpr char32_t kNewLine = 0x1e;  // Ctrl-^: libedit draws a quoted \n wrongly
   // What is larger is slow to edit as it is, and fills the screen.
   static constexpr size_t kLargeBytes = 1000, kLargeLines = 10;
 

@@ -23,14 +23,17 @@ TEST(KeyInput, CharactersAndKeys) {
 }
 
 TEST(KeyInput, PastedTextIsQuoted) {
-  EXPECT_EQ(keys({"\x1b[200~one\rtwo\r\nthree\n\x1b[201~\r"}), U"one\x16\ntwo\x16\nthree\x16\n\r");
+  EXPECT_EQ(keys({"\x1b[200~one\rtwo\r\nthree\n\x1b[201~\r"}), U"one\x1etwo\x1ethree\x1e\r");
   EXPECT_EQ(keys({"\x1b[200~a\x03\x1b[Ab\x1b[201~"}), U"a\x16\x03[Ab");
 }
 
 TEST(KeyInput, PasteMarksInTwoReads) {
   const std::string all = "x\x1b[200~a\rb\x1b[201~y";
   for (size_t cut = 4; cut < all.size(); ++cut) {  // a cut within the first three bytes of a mark is a key by itself
-    EXPECT_EQ(keys({all.substr(0, cut), all.substr(cut)}), U"xa\x16\nby") << cut;
+    EXPECT_EQ(keys({all.substr(0, cut), all.substr(cut)}),
+              U"xa\x1e"
+              U"by")
+        << cut;
   }
 }
 

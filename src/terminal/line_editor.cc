@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstdio>
 #include <system_error>
+#include <utility>
 
 #include "base/error.h"
 #include "base/utf8.h"
@@ -36,6 +37,31 @@ extern "C" void on_resume(int) { g_resumed = 1; }
 void use_utf8_locale() {
   std::setlocale(LC_CTYPE, "");
   if (std::string_view(::nl_langinfo(CODESET)) != "UTF-8") std::setlocale(LC_CTYPE, "C.UTF-8");
+}
+
+constexpr const char *kPreviousEntry = "\x10", *kNextEntry = "\x0e";  // Ctrl-P and Ctrl-N
+constexpr int64_t kArrowCharacters = 3;
+
+/// Tells libedit which parts take no room: \x1b[...m. It prints each together with the character behind it, so one at
+/// the end, of which it would lose sight, goes before the last character.
+std::string prompt_for_libedit(std::string_view prompt) {
+  std::string out, escape;
+  size_t last = 0;  // where the last character begins
+  for (size_t i = 0; i < prompt.size(); ++i) {
+    if (prompt[i] == '\x1b') {
+      const size_t end = std::min(prompt.find('m', i), prompt.size() - 1);
+      escape += prompt.substr(i, end + 1 - i);
+      i = end;
+      continue;
+    }
+    const bool begins = (static_cast<unsigned char>(prompt[i]) & 0xc0) != 0x80;
+    if (begins && !escape.empty()) out += kInvisible + std::exchange(escape, {}) + kInvisible;
+    if (begins) last = out.size();
+    out += prompt[i];
+  }
+  if (escape.empty()) return out;
+  if (last > 0 && out[last - 1] == kInvisible) return out.insert(last - 1, escape);  // beside another: as one
+  return out.insert(last, kInvisible + escape + kInvisible);
 }
 
 constexpr long kLostPasteNs = 500'000'000;  // a terminal that is silent in a paste for so long has lost its end
@@ -91,6 +117,8 @@ struct LineEditor::State {
   Completer completer;
   bool interrupted = false;
   std::string typed;  // when interrupted
+  int64_t characters = 0,
+          walked_at = 0;  // that libedit got, and had got when an arrow key last went through the history
   int read_error = 0;
   struct sigaction old_resize {
   }, old_resume{};
@@ -148,6 +176,41 @@ struct LineEditor::State {
     return ::el_insertstr(editor, "\n") == 0 ? CC_REFRESH : CC_ERROR;
   }
 
+  // The arrow keys move between the lines of an entry; from its first and last line on, through the history. Pressed
+  // again there, they go on through it, whatever lines the entries have.
+  static unsigned char up(EditLine* editor, int) {
+    const LineInfo* line = ::el_line(editor);
+    const std::string_view before(line->buffer, static_cast<size_t>(line->cursor - line->buffer));
+    const size_t end = before.rfind('\n');
+    if (end == std::string_view::npos || of(editor).walks_history()) return walk_history(editor, kPreviousEntry);
+    const size_t above = before.substr(0, end).rfind('\n') + 1;  // npos + 1 is 0
+    const int64_t column = count_code_points(before.substr(end + 1));
+    const int64_t length = count_code_points(before.substr(above, end - above));
+    ::el_cursor(editor, static_cast<int>(std::min(column, length) - length - column - 1));
+    return CC_REFRESH;
+  }
+
+  static unsigned char down(EditLine* editor, int) {
+    const LineInfo* line = ::el_line(editor);
+    const std::string_view before(line->buffer, static_cast<size_t>(line->cursor - line->buffer));
+    const std::string_view after(line->cursor, static_cast<size_t>(line->lastchar - line->cursor));
+    const size_t end = after.find('\n');
+    if (end == std::string_view::npos || of(editor).walks_history()) return walk_history(editor, kNextEntry);
+    const std::string_view below = after.substr(end + 1, after.find('\n', end + 1) - end - 1);
+    const int64_t column = count_code_points(before.substr(before.rfind('\n') + 1));
+    ::el_cursor(editor, static_cast<int>(count_code_points(after.substr(0, end)) + 1 +
+                                         std::min(column, count_code_points(below))));
+    return CC_REFRESH;
+  }
+
+  bool walks_history() const { return characters - walked_at == kArrowCharacters; }
+
+  static unsigned char walk_history(EditLine* editor, const char* key) {
+    of(editor).walked_at = of(editor).characters;
+    ::el_push(editor, key);
+    return CC_NORM;
+  }
+
   /// The Tab key: completes as far as that is certain, then shows what there is.
   static unsigned char complete(EditLine* editor, int) {
     const State& state = of(editor);
@@ -181,6 +244,7 @@ struct LineEditor::State {
     while (true) {
       if (const auto character = state.keys.next()) {
         *out = static_cast<wchar_t>(*character);
+        ++state.characters;
         return 1;
       }
       if (!state.wait_for_input()) return -1;
@@ -224,7 +288,15 @@ LineEditor::LineEditor(std::filesystem::path history_file) : state_(std::make_un
   ::el_set(state.editor, EL_ADDFN, "duet-newline", "begins a new line", &State::new_line);
   ::el_set(state.editor, EL_BIND, "^[^M", "duet-newline", nullptr);
   ::el_set(state.editor, EL_BIND, "^[^J", "duet-newline", nullptr);
+  ::el_set(state.editor, EL_ADDFN, "duet-up", "a line up, or the entry before", &State::up);
+  ::el_set(state.editor, EL_ADDFN, "duet-down", "a line down, or the entry after", &State::down);
+  for (const char* key : {"^[[A", "^[OA"}) ::el_set(state.editor, EL_BIND, key, "duet-up", nullptr);
+  for (const char* key : {"^[[B", "^[OB"}) ::el_set(state.editor, EL_BIND, key, "duet-down", nullptr);
   ::el_source(state.editor, nullptr);
+  // Behind the person's own bindings: pasted text and the functions above press these keys.
+  ::el_set(state.editor, EL_BIND, "\\036", "duet-newline", nullptr);
+  ::el_set(state.editor, EL_BIND, "^P", "ed-prev-history", nullptr);
+  ::el_set(state.editor, EL_BIND, "^N", "ed-next-history", nullptr);
   ::el_set(state.editor, EL_GETCFN, &State::get_character);
   struct sigaction action {};
   ::sigemptyset(&action.sa_mask);
@@ -244,13 +316,7 @@ LineEditor::~LineEditor() {
 
 ReadLine LineEditor::read(std::string_view prompt) {
   State& state = *state_;
-  state.prompt.clear();
-  bool escape = false;
-  for (const char c : prompt) {  // \x1b[...m: tell libedit that it takes no room
-    if (c == '\x1b') state.prompt += kInvisible, escape = true;
-    state.prompt += c;
-    if (escape && c == 'm') state.prompt += kInvisible, escape = false;
-  }
+  state.prompt = prompt_for_libedit(prompt);
   state.interrupted = false;
   g_resumed = 0;  // whatever was stopped before, el_gets() prepares the terminal
   state.read_error = 0;

@@ -16,7 +16,7 @@ namespace {
 // Read by handlers of signals: written only while g_active is 0, or before it becomes 1.
 termios g_found{};
 volatile std::sig_atomic_t g_active = 0;
-volatile std::sig_atomic_t g_quiet = 0;
+volatile std::sig_atomic_t g_quiet = 0;  // how many want it
 volatile std::sig_atomic_t g_escapes = 0;
 struct sigaction g_old_stop {};
 
@@ -93,21 +93,25 @@ TerminalMode::~TerminalMode() {
 
 TerminalMode::Quiet::Quiet(bool wanted) : wanted_(wanted && g_active != 0) {
   if (!wanted_) return;
-  g_quiet = 1;
-  set_quiet();
+  g_quiet = g_quiet + 1;
+  if (g_quiet == 1) set_quiet();
 }
 
 TerminalMode::Quiet::~Quiet() {
   if (!wanted_) return;
-  g_quiet = 0;
-  set_found();
+  g_quiet = g_quiet - 1;
+  if (g_quiet == 0) set_found();
 }
 
 TerminalMode::Lent::Lent() { restore_terminal(); }
 
 TerminalMode::Lent::~Lent() {
   if (g_active == 0) return;
-  set_found();
+  if (g_quiet != 0) {
+    set_quiet();
+  } else {
+    set_found();
+  }
   send(kPasteOn);
 }
 

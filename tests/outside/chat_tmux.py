@@ -101,6 +101,8 @@ def check_conversation(folder, command, environment):
         terminal.wait(r"^The capital of France is Paris\.$")
         terminal.wait(r"^7 tokens, [0-9.]+ tokens/s")
         assert "\x1b[2m" in terminal.screen(escapes=True), "the line of figures is not dimmed"
+        prompt = next(line for line in terminal.screen(escapes=True).splitlines() if "What is" in line)
+        assert re.search(r">\x1b\[0?m.* What is", prompt), f"the style of the prompt goes on: {prompt!r}"
 
         terminal.line("Tell me a very long story about a river.")
         terminal.wait(r"^> Tell me a very long story.*\n\S+ \S+ \S+")  # an answer has begun
@@ -111,8 +113,11 @@ def check_conversation(folder, command, environment):
         terminal.keys("C-c")
         terminal.wait(r"^\(Ctrl-C once more, Ctrl-D or /quit leaves\)$")
         terminal.tmux("send-keys", "-l", "half a thought")
+        terminal.wait(r"^> half a thought$")
         terminal.keys("C-c")
         terminal.wait(r"half a thought\^C$")
+        terminal.keys("C-c")  # the one that cleared the line is no first of two
+        terminal.wait(r"^\(Ctrl-C once more, Ctrl-D or /quit leaves\)$", times=2)
 
         terminal.tmux("resize-window", "-x", "40", "-y", "30")
         terminal.keys("Up")
@@ -128,9 +133,14 @@ def check_conversation(folder, command, environment):
 
         terminal.line("/clear")
         terminal.wait(r"^\(the conversation is forgotten\)$")
-        terminal.tmux("set-buffer", "first line\n\tsecond line")
+        terminal.tmux("set-buffer", "first line\n\tsecond")
         terminal.tmux("paste-buffer", "-p")
-        terminal.wait(r"second line")
+        terminal.wait(r"^> first line\n\s+second$")
+        terminal.keys("Up", "X")
+        terminal.wait(r"^> first lXine\n\s+second$")  # and so the screen is as the editor thinks that it is
+        terminal.keys("BSpace", "Down", "C-e")
+        terminal.tmux("send-keys", "-l", " line")
+        terminal.wait(r"^> first line\n\s+second line$")
         terminal.keys("Enter")
         terminal.wait(r"tokens/s", times=4)
         for line in ('"""', "one", "two", '"""'):
@@ -352,8 +362,13 @@ def check_thinking(folder, command, environment):
 
 
 def check_asked_to_end(folder, command, environment):
-    with Terminal(folder, command, environment) as terminal:
+    """-n ends an answer, and says so; SIGTERM ends the chat."""
+    with Terminal(folder, [*command[:-1], "3"], environment) as terminal:
         terminal.wait(r"^>$")
+        terminal.line(QUESTION)
+        terminal.wait(r"^The capital of$")
+        terminal.wait(r"^\(the answer ends here: it has the 3 tokens that -n allows\)$")
+        terminal.wait(r"tokens/s")
         shell = terminal.tmux("list-panes", "-F", "#{pane_pid}").strip()
         with open(f"/proc/{shell}/task/{shell}/children", encoding="ascii") as file:
             (pid,) = [int(child) for child in file.read().split()]

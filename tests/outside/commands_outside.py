@@ -155,6 +155,14 @@ def check_errors_without_model(commands, golden):
     commands.fails("not_found", "run", "smollm3-135m", "x", words=["smollm2-135m"])
     commands.fails("not_found", "run", commands.path("absent.gguf"), "x", words=["absent.gguf"])
     commands.fails("usage_error", "run", status=2, words=["model"])
+    home = commands.path("home")
+    os.makedirs(os.path.join(home, "state", "chats"))
+    commands.write("home/state/chats/kept.json", {"model": commands.path("gone.gguf"), "messages": [
+        {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]})
+    _, err = commands.run("chat", "--continue", status=1, env={**os.environ, "DUET_HOME": home})
+    assert "last conversation" in err and "gone.gguf" in err and "MODEL --continue" in err, err
+    out, err = commands.run(status=2)
+    assert out == "" and "duet chat" in err and "Subcommands:" in err, err
     commands.fails("usage_error", "inspekt", status=2, words=["inspekt", "'inspect'"])
     commands.fails("usage_error", "run", bare, "x", "--temperature", "nan", status=2, words=["nan"])
     commands.fails("usage_error", "run", bare, "x", "--top-p", "0", status=2, words=["above 0"])
@@ -252,6 +260,16 @@ def check_run(commands, model):
     last = events("Count to ten.", "-n", "5")[-1]
     assert (last["reason"], last["new_tokens"], len(last["ids"])) == ("length", 5, 5) and last["tok_per_s"] > 0, last
     commands.fails("context_overflow", "run", model, "word " * 100, "--ctx", "64", words=["64"])
+    commands.fails("context_overflow", "run", model, text="word " * 600_000, words=["600"])  # no limit of templates
+    latin = commands.path("latin1.txt")
+    with open(latin, "wb") as file:
+        file.write("naïve".encode("latin-1"))
+    with open(latin, "rb") as file:
+        commands.fails("bad_string", "run", model, stdin=file, words=["standard input", "byte 2"])
+    commands.fails("bad_string", "run", model, "x", "--file", latin, words=["latin1.txt", "byte 2"])
+    with open(latin, "rb") as file:
+        _, err = commands.run("chat", model, stdin=file, status=1)
+    assert "byte 2" in err, err
     commands.fails("usage_error", "run", model, "", status=2, words=["empty"])
     _, err = commands.run("run", model, "Say a long story.", "--ctx", "64", text=None)
     assert "context of 64 tokens is full" in err, err

@@ -5,7 +5,6 @@
 #include <cstring>
 #include <functional>
 
-#include "backend/cpu/memory.h"
 #include "backend/cpu/sum_of_squares.h"
 #include "backend/kv_page.h"
 #include "backend/limits.h"
@@ -22,9 +21,9 @@ int64_t cpu_scratch_bytes(int threads) { return threads * kWorkerFloats * static
 
 int64_t cpu_activation_bytes(int64_t columns) { return kBlockRows * columns * static_cast<int64_t>(sizeof(float)); }
 
-Buffer CpuBackend::allocate(int64_t bytes) { return Buffer(this, allocate_host(bytes), bytes); }
+Buffer CpuBackend::allocate(int64_t bytes) { return Buffer(this, memory_.allocate(bytes), bytes); }
 
-void CpuBackend::release(std::byte* data, int64_t bytes) noexcept { release_host(data, bytes); }
+void CpuBackend::release(std::byte* data, int64_t bytes) noexcept { memory_.release(data, bytes); }
 
 void CpuBackend::copy_to_device(std::byte* device, const void* host, int64_t bytes) noexcept {
   if (bytes > 0) std::memcpy(device, host, static_cast<size_t>(bytes));

@@ -8,6 +8,7 @@
 #include "backend/backend.h"
 #include "backend/cpu/level.h"
 #include "backend/cpu/packed_weight.h"
+#include "backend/cpu/slab_memory.h"
 #include "base/thread_pool.h"
 
 namespace duet {
@@ -86,6 +87,7 @@ class CpuBackend final : public Backend {
 
   ThreadPool& pool_;
   CpuLevel level_;
+  SlabMemory memory_;   // goes after what lies in it
   Buffer scratch_;  // [threads, kWorkerFloats]
   std::mutex activations_mutex_;
   Buffer activations_;  // a block of activation rows in row tiles

@@ -59,10 +59,11 @@ struct CallArguments {
 /// An expression. Which fields are used depends on the kind.
 struct Expr {
   ExprKind kind = ExprKind::kConst;
-  Escape escape = Escape::kOff;  // kConcat
+  Escape escape = Escape::kOff;
   BinaryOp binary = BinaryOp::kAdd;
   bool negated_power = false;  // kBinary: the base is a negative constant, and -2 ** x is -(2 ** x) as in Python
   bool folded_slice = false;   // kGetitem with a slice: computed when Jinja compiles, and what has none is undefined
+  bool joins_plainly = false;  // kConcat: what is joined is no marked text, whatever the parts are
   bool unknown_below = false;  // an unknown filter or test is here or below
   int32_t line = 1;
   int32_t depth = 1;
@@ -132,7 +133,7 @@ struct FunctionInfo {
 /// A statement. Which fields are used depends on the kind.
 struct Stmt {
   StmtKind kind = StmtKind::kOutput;
-  Escape escape = Escape::kOff;  // kOutput, kSetBlock
+  Escape escape = Escape::kOff;  // kSetBlock
   bool recursive = false;        // kFor
   bool scoped = false;           // kBlock
   bool toplevel = false;         // kSet, kSetBlock, kMacro: the names go to the context as well

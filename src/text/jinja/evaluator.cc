@@ -103,7 +103,7 @@ Value Interpreter::evaluate_compare(const Expr& expr, Activation& frame) {
 Value Interpreter::evaluate_concat(const Expr& expr, Activation& frame) {
   std::vector<Value> parts;
   bool markup = false;
-  const bool escape = escapes(expr.escape);
+  const bool escape = !expr.joins_plainly && escapes(expr.escape);
   for (const ExprPtr& item : expr.items) parts.push_back(evaluate(*item, frame));
   for (const Value& part : parts) markup = markup || (escape && part.is_markup());
   std::string out;

@@ -165,19 +165,29 @@ WrapOptions wrap_options(const Bound& bound) {
 Value filter_wordwrap(Runtime& runtime, Args& args) {
   const Bound bound(args, "wordwrap", {"s", "width", "break_long_words", "wrapstring", "break_on_hyphens"}, 1);
   std::string separator = "\n";
-  bool markup = false;
+  bool markup = false, bytes = false;
   if (bound.has_value(3)) {
-    if (bound[3].is_undefined()) fail_undefined(bound[3]);
-    if (!bound[3].is_string()) raise_type("'{}' object has no attribute 'join'", type_name(bound[3]));
-    separator = bound[3].text();
-    markup = bound[3].is_markup();  // a marked separator escapes what it joins
+    const Value& wrapstring = bound[3];
+    if (wrapstring.is_undefined()) fail_undefined(wrapstring);
+    bytes = wrapstring.is(Type::kBytes);  // these can join nothing but the no rows of an empty line
+    if (!wrapstring.is_string() && !bytes) raise_type("'{}' object has no attribute 'join'", type_name(wrapstring));
+    separator = bytes ? wrapstring.as<Bytes>().bytes : wrapstring.text();
+    markup = wrapstring.is_markup();  // a marked separator escapes what it joins
   }
+  const auto made = [&](std::string out) {
+    return bytes ? make_object<Bytes>(Type::kBytes, &runtime.budget, std::move(out))
+                 : runtime.string(std::move(out), markup);
+  };
   if (bound[0].is_undefined()) fail_undefined(bound[0]);
+  if (bound[0].is(Type::kBytes)) {
+    if (!bound[0].as<Bytes>().bytes.empty()) raise_type("cannot use a string pattern on a bytes-like object");
+    return made("");  // no line, so that nothing is ever wrapped
+  }
   if (!bound[0].is_string()) raise_type("'{}' object has no attribute 'splitlines'", type_name(bound[0]));
   const std::string& text = bound[0].text();
   runtime.budget.bytes(static_cast<int64_t>(text.size()) * 16);
   const std::vector<std::string_view> lines = split_lines(text, false);
-  if (lines.empty()) return runtime.string("", markup);
+  if (lines.empty()) return made("");
   const WrapOptions options = wrap_options(bound);
   // textwrap takes the expression with hyphens only for True itself, while long words are cut for any true value.
   const bool at_hyphens = !bound.has(4) || (bound[4].is(Type::kBool) && options.break_on_hyphens);
@@ -186,13 +196,14 @@ Value filter_wordwrap(Runtime& runtime, Args& args) {
     if (i > 0) out += separator;
     const std::u32string line = decode(lines[i]);
     const std::vector<std::u32string> rows = pack_rows(runtime, ChunkCutter(line, at_hyphens).cut(), options);
+    if (bytes && !rows.empty()) raise_type("sequence item 0: expected a bytes-like object, str found");
     for (size_t row = 0; row < rows.size(); ++row) {
       if (row > 0) out += separator;
       out += markup ? escape_html_text(encode(rows[row])) : encode(rows[row]);
       runtime.budget.check_size(static_cast<int64_t>(out.size()));
     }
   }
-  return runtime.string(std::move(out), markup);
+  return made(std::move(out));
 }
 
 constexpr Builtin kFilters[] = {

@@ -375,6 +375,7 @@ class SliceIterator final : public Iterator {
     if (!started_) {
       started_ = true;
       items_ = runtime.list(collect(runtime, source_));
+      if (slices_.is_undefined()) fail_undefined(slices_);  // the length is divided by it
       count_ = index_value(slices_, "slice");
       if (count_ == 0) raise_type("integer division or modulo by zero");
     }

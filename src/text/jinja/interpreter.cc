@@ -157,8 +157,8 @@ Interpreter::Flow Interpreter::execute(const Stmt& statement, const Frame& frame
 }
 
 void Interpreter::output(const Stmt& statement, const Frame& frame, Sink& sink) {
-  const bool escape = escapes(statement.escape);
   for (const ExprPtr& expr : statement.values) {
+    const bool escape = escapes(expr->escape);
     if (expr->kind == ExprKind::kConst && expr->constant.is_string() && !escape) {
       write(sink, expr->constant.text());
       continue;

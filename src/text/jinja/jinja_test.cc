@@ -111,6 +111,15 @@ TEST(JinjaWordwrap, BreaksAsTextwrapDoes) {
   EXPECT_EQ(outcome("{{ x|wordwrap }}"), "undefined");
 }
 
+TEST(JinjaWordwrap, OfBytesWorksOnlyWhereNothingIsWrapped) {
+  EXPECT_EQ(outcome("{{ ''.encode()|wordwrap(0) }}"), "''");
+  EXPECT_EQ(outcome("{{ ''.encode()|wordwrap(wrapstring='|'.encode()) }}"), "'b'''");
+  EXPECT_EQ(outcome("{{ 'a'.encode()|wordwrap }}"), "type");
+  EXPECT_EQ(outcome("{{ '\\n\\n'|wordwrap(wrapstring='|'.encode()) }}"), "'b'|''");
+  EXPECT_EQ(outcome("{{ '\\na'|wordwrap(wrapstring='|'.encode()) }}"), "type") << "bytes join no str";
+  EXPECT_EQ(outcome("{{ 'a'|wordwrap(x, wrapstring='|'.encode()) }}"), "undefined") << "wrapped before it is joined";
+}
+
 TEST(JinjaSplit, KeepsTheSpaceOfThePartBehindTheLimit) {
   EXPECT_EQ(render("{{ ' a  b c '.split(none, 1) }}{{ ' a b '.split(none, 0) }}{{ '  '.split(none, 0) }}"),
             "['a', 'b c ']['a b '][]");
@@ -127,6 +136,20 @@ TEST(JinjaFolding, ShowsWhereJinjaWritesConstantsIntoItsCode) {
             "&lt;x<a>&lt;");
 }
 
+TEST(JinjaFolding, PrintsConstantsAsTheLastConstantFlagSays) {
+  const Json on = Json::Object{{"on", Json(true)}, {"html", Json("<a>")}};
+  const auto block = [&](const std::string& body) { return render("{% autoescape on %}" + body, on); };
+  const std::string end = "{% endautoescape %}";
+  EXPECT_EQ(block("{{ '\"' }}{{ html }}{{ '<' ~ '>' }}{{ ['<'] }}" + end), "\"&lt;a&gt;<>['<']");
+  EXPECT_EQ(block("{{ '<'|string }}" + end), "&lt;") << "what filters give is no constant there";
+  EXPECT_EQ(block("{{ '<' if true else html }}{{ '<' if on else html }}" + end), "<&lt;");
+  EXPECT_EQ(render("{% autoescape true %}{% autoescape on %}{{ '<' }}{{ html }}" + end + end, on), "&lt;&lt;a&gt;");
+  EXPECT_EQ(block("{% autoescape true %}{{ '<' }}{{ ('<'|safe) ~ html }}" + end + "{{ '<' }}" + end),
+            "&lt;&lt;&lt;a&gt;<")
+      << "a constant flag within is known, yet what is joined is no marked text";
+  EXPECT_EQ(block("{% autoescape false %}{{ '<' }}{{ html }}" + end + "{{ html }}" + end), "<<a>&lt;a&gt;");
+}
+
 TEST(JinjaFolding, MakesSlicesOfWhatHasNoneUndefined) {
   EXPECT_EQ(outcome("{{ 1[:] }}"), "''") << "computed when Jinja compiles";
   EXPECT_EQ(outcome("{{ 1[:]|list|length }}"), "'0'");
@@ -140,6 +163,18 @@ TEST(JinjaFolding, MakesSlicesOfWhatHasNoneUndefined) {
   EXPECT_EQ(outcome("{% autoescape nothing %}{{ 1[:] }}{% endautoescape %}"), "''");
   EXPECT_EQ(outcome("{% autoescape nothing %}{{ 1[:]|list }}{% endautoescape %}"), "type");
   EXPECT_EQ(outcome("{{ [1][::0] }}"), "type") << "a ValueError, which stays one";
+}
+
+TEST(JinjaLimits, GrowWithTheInput) {
+  const Json::Object large{{"text", Json(std::string(size_t{3} << 20, 'a'))}};
+  EXPECT_EQ(render("{{ text }}", large).size(), size_t{3} << 20);
+  EXPECT_EQ(render("{{ text|trim }}{{ text }}", large).size(), size_t{6} << 20);
+  try {
+    render("{{ text }}{{ text }}{{ text }}", large);
+    ADD_FAILURE() << "three times the text, and it may be repeated once";
+  } catch (const TemplateError& error) {
+    EXPECT_EQ(error.kind(), TemplateErrorKind::kLimit);
+  }
 }
 
 TEST(JinjaMarkup, EscapesWhatItsMethodsPutIn) {
@@ -164,6 +199,21 @@ TEST(JinjaFormat, JudgesAsPythonDoes) {
   EXPECT_EQ(outcome("{{ '%(a)s' % nothing }}"), "undefined");
 }
 
+TEST(JinjaFormat, OfBytesTakesBytes) {
+  EXPECT_EQ(outcome("{{ '%%|%5d|%-3s|%r|%c%c'.encode() % (3, 'z'.encode(), '\u00e9', 255, 'b'.encode()) }}"),
+            "'b\"%|    3|z  |'\\\\xe9'|\\xffb\"'");
+  EXPECT_EQ(outcome("{{ '%.2b'.encode() % 'a\u00e9'.encode() }}"), "'b'a\\xc3''") << "counted in bytes";
+  EXPECT_EQ(outcome("{{ '%(a)s'.encode() % {'a'.encode(): 'z'.encode()} }}"), "'b'z''") << "its keys are bytes";
+  EXPECT_EQ(outcome("{{ '%(a)s'.encode() % {'a': 'z'.encode()} }}"), "type");
+  EXPECT_EQ(outcome("{{ 'a'.encode() % {} }}{{ 'a'.encode() % nothing }}"), "'b'a'b'a''");
+  EXPECT_EQ(outcome("{{ 'a'.encode() % 1 }}"), "type");
+  EXPECT_EQ(outcome("{{ '%s'.encode() % 'a' }}"), "type");
+  EXPECT_EQ(outcome("{{ '%b' % 'a' }}"), "type") << "for bytes only";
+  EXPECT_EQ(outcome("{{ '%c'.encode() % 256 }}"), "limit");
+  EXPECT_EQ(outcome("{{ '%f'.encode() % nothing }}"), "type");
+  EXPECT_EQ(outcome("{{ '%d'.encode() % nothing }}"), "undefined");
+}
+
 TEST(JinjaErrors, OfJinjaComeBeforeThoseOfPythonsCompiler) {
   EXPECT_EQ(outcome("{% macro m(x, x) %}{% endmacro %}"), "type");
   EXPECT_EQ(outcome("{% macro m(x, x) %}{% endmacro %}{{ 1|nothing }}"), "syntax");
@@ -184,6 +234,9 @@ TEST(JinjaArguments, AreCheckedAsPythonDoes) {
   EXPECT_EQ(outcome("{{ 'plain'|urlize(nothing) }}"), "'plain'");
   EXPECT_EQ(outcome("{{ [1]|batch(1.5, 0)|list }}"), "type");
   EXPECT_EQ(outcome("{{ 5|batch(2)|reverse }}"), "runtime");
+  EXPECT_EQ(outcome("{{ [1]|slice(nothing)|list }}"), "undefined");
+  EXPECT_EQ(outcome("{{ 1|slice(nothing)|list }}"), "type") << "the list is made first";
+  EXPECT_EQ(outcome("{{ [1]|slice(nothing) }}").substr(0, 2), "'<") << "nothing is counted before it is asked for";
   EXPECT_EQ(outcome("{{ '%0%' % {} }}"), "type");
   EXPECT_EQ(outcome("{{ '{}{0[0]}'.format('xy') }}"), "'xyx'");
   EXPECT_EQ(outcome("{{ '{}{0}'.format('xy') }}"), "type");

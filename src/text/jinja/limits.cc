@@ -28,6 +28,17 @@ std::string_view template_error_kind_name(TemplateErrorKind kind) {
 
 namespace jinja {
 
+Limits Limits::for_input(int64_t bytes) const {
+  constexpr int64_t kNanosecondsPerByte = 100;
+  Limits out = *this;
+  out.max_steps += bytes / 16;
+  out.max_output += 2 * bytes;
+  out.max_value_bytes += 2 * bytes;
+  out.max_live_bytes += 4 * bytes;
+  out.max_time += std::chrono::milliseconds(bytes * kNanosecondsPerByte / 1'000'000);
+  return out;
+}
+
 void Budget::check_size(int64_t size_bytes) const {
   if (size_bytes < 0 || size_bytes > limits_.max_value_bytes) {
     raise_limit("a value of {} bytes is above the limit of {} bytes", size_bytes, limits_.max_value_bytes);

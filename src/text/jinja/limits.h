@@ -5,8 +5,8 @@
 
 namespace duet::jinja {
 
-/// What one rendering may use. The first five are promised in docs/outside-checks.md; the rest keep memory in
-/// proportion.
+/// What one rendering may use, beside what its input adds (for_input). The first five are promised in
+/// docs/outside-checks.md; the rest keep memory in proportion.
 struct Limits {
   int64_t max_steps = 1'000'000;       // statements, iterations and calls; an expression node is a quarter of a step
   int64_t max_depth = 256;             // macros, recursive loops and blocks inside each other; nesting of the source
@@ -18,6 +18,10 @@ struct Limits {
   int64_t max_live_bytes = 48 << 20;        // all values made while rendering that are still in use
   int64_t max_integer_bits = 1 << 19;
   int32_t max_value_depth = 500;  // containers inside each other
+
+  /// For a rendering that is given so many bytes of text: it may repeat them, and a long conversation is not the fault
+  /// of its template.
+  Limits for_input(int64_t bytes) const;
 };
 
 /// Counts what a rendering uses and throws a TemplateError of kind limit when a limit is reached. Not thread-safe.

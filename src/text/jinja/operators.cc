@@ -180,7 +180,7 @@ Value join_text(Runtime& runtime, const Value& a, const Value& b) {
 
 Value binary(Runtime& runtime, BinaryOp op, const Value& a, const Value& b) {
   if (a.is_number() && b.is_number()) return arithmetic(runtime, op, a, b);
-  if (op == BinaryOp::kMod && a.is_string()) return format_percent(runtime, a, b);
+  if (op == BinaryOp::kMod && (a.is_string() || a.is(Type::kBytes))) return format_percent(runtime, a, b);
   if (a.is_undefined()) fail_undefined(a);
   if (b.is_undefined()) {
     if (op == BinaryOp::kMul && a.is_markup()) raise_type("'Undefined' object cannot be interpreted as an integer");

@@ -45,10 +45,11 @@ struct Conversion {
 
 class PercentFormatter {
  public:
-  PercentFormatter(Runtime& runtime, const Value& text, const Value& values)
-      : runtime_(runtime), markup_(text.is_markup()), format_(decode(text.text())), values_(values) {
+  PercentFormatter(Runtime& runtime, const Value& format, const Value& values)
+      : runtime_(runtime), bytes_(format.is(Type::kBytes)), markup_(format.is_markup()), values_(values) {
+    format_ = decode(bytes_ ? bytes_to_text(format) : format.text());
     is_mapping_ = values.is(Type::kDict) || values.is(Type::kList) || values.is(Type::kRange) ||
-                  values.is_undefined() || values.is(Type::kBytes);
+                  values.is_undefined() || (values.is(Type::kBytes) && !bytes_);
   }
 
   Value run() {
@@ -69,10 +70,23 @@ class PercentFormatter {
       runtime_.budget.check_size(static_cast<int64_t>(out_.size()));
     }
     if (!is_mapping_ && used_ < argument_count()) raise_type("not all arguments converted during string formatting");
-    return runtime_.string(std::move(out_), markup_);
+    return bytes_ ? text_to_bytes(out_) : runtime_.string(std::move(out_), markup_);
   }
 
  private:
+  // Bytes are formatted as a text in which the character U+00XX is the byte XX.
+  static std::string bytes_to_text(const Value& bytes) {
+    std::string out;
+    for (const char byte : bytes.as<Bytes>().bytes) append_code_point(out, static_cast<unsigned char>(byte));
+    return out;
+  }
+
+  Value text_to_bytes(std::string_view text) {
+    std::string out;
+    for (const char32_t code : decode(text)) out += static_cast<char>(code);
+    return make_object<Bytes>(Type::kBytes, &runtime_.budget, std::move(out));
+  }
+
   size_t argument_count() const { return values_.is(Type::kTuple) ? values_.items().size() : 1; }
 
   char32_t peek() {
@@ -100,7 +114,8 @@ class PercentFormatter {
     ++at_;
     if (values_.is_undefined()) fail_undefined(values_);
     if (!values_.is(Type::kDict)) raise_type("indices must be integers or slices, not str");
-    const Value* found = values_.as<Dict>().find(std::string_view(key));
+    const Value* found =
+        bytes_ ? values_.as<Dict>().find(text_to_bytes(key)) : values_.as<Dict>().find(std::string_view(key));
     if (found == nullptr) raise_type("KeyError: {}", string_repr(key));
     return *found;
   }
@@ -172,6 +187,9 @@ class PercentFormatter {
     if (argument.is_missing()) argument = next_argument();
     runtime_.budget.check_size(std::max(c.width, c.precision));
     switch (c.type) {
+      case 'b':
+        if (!bytes_) raise_type("unsupported format character");
+        [[fallthrough]];
       case 's':
       case 'r':
       case 'a':
@@ -201,19 +219,28 @@ class PercentFormatter {
     }
   }
 
-  std::string shown(const Value& value) { return markup_ ? escape_html(runtime_, value) : to_text(runtime_, value); }
+  std::string shown(const Value& value) {
+    if (bytes_) {
+      if (!value.is(Type::kBytes)) raise_type("%b requires a bytes-like object, not '{}'", type_name(value));
+      return bytes_to_text(value);
+    }
+    return markup_ ? escape_html(runtime_, value) : to_text(runtime_, value);
+  }
 
   void text(const Conversion& c, const Value& value) {
-    std::string body = c.type == 's' ? shown(value) : to_repr(runtime_, value);
-    if (c.type != 's' && markup_) body = escape_html_text(body);
-    if (c.type == 'a') body = to_ascii(body);
+    const bool as_is = c.type == 's' || c.type == 'b';
+    std::string body = as_is ? shown(value) : to_repr(runtime_, value);
+    if (!as_is && markup_) body = escape_html_text(body);
+    if (c.type == 'a' || (c.type == 'r' && bytes_)) body = to_ascii(body);
     if (c.precision >= 0) body.resize(byte_offset(body, c.precision));
     pad(c, "", body, false);
   }
 
   void character(const Conversion& c, const Value& value) {
     std::string body;
-    if (value.is_string()) {
+    if (bytes_) {
+      body = byte_of(value);
+    } else if (value.is_string()) {
       if (value.as<String>().length != 1) raise_type("%c requires int or char");
       body = value.text();
     } else if (value.is_small_integer() && value.integer_value() >= 0 && value.integer_value() <= 0x10ffff) {
@@ -224,6 +251,17 @@ class PercentFormatter {
       raise_type("%c requires int or char");
     }
     pad(c, "", body, false);
+  }
+
+  static std::string byte_of(const Value& value) {
+    if (value.is(Type::kBytes) && value.as<Bytes>().bytes.size() == 1) return bytes_to_text(value);
+    if (!value.is_integral()) raise_type("%c requires an integer in range(256) or a single byte");
+    if (!value.is_small_integer() || value.integer_value() < 0 || value.integer_value() > 255) {
+      raise_limit("%c arg not in range(256)");
+    }
+    std::string body;
+    append_code_point(body, static_cast<char32_t>(value.integer_value()));
+    return body;
   }
 
   void integer(const Conversion& c, const Value& argument) {
@@ -252,7 +290,7 @@ class PercentFormatter {
   }
 
   void floating(const Conversion& c, const Value& value) {
-    if (value.is_undefined()) fail_undefined(value);
+    if (value.is_undefined() && !bytes_) fail_undefined(value);
     if (!value.is_number()) raise_type("must be real number, not {}", type_name(value));
     const double number_value = float_of(value);
     const NumberStyle style{
@@ -277,7 +315,7 @@ class PercentFormatter {
   }
 
   Runtime& runtime_;
-  bool markup_;
+  bool bytes_, markup_;
   bool is_mapping_ = false;
   std::u32string format_;
   const Value& values_;
@@ -300,9 +338,10 @@ std::string to_ascii(std::string_view text) {
   return out;
 }
 
-Value format_percent(Runtime& runtime, const Value& text, const Value& values) {
-  runtime.budget.bytes(static_cast<int64_t>(text.text().size()) * 4);
-  return PercentFormatter(runtime, text, values).run();
+Value format_percent(Runtime& runtime, const Value& format, const Value& values) {
+  const size_t length = format.is(Type::kBytes) ? format.as<Bytes>().bytes.size() : format.text().size();
+  runtime.budget.bytes(static_cast<int64_t>(length) * 4);
+  return PercentFormatter(runtime, format, values).run();
 }
 
 }  // namespace duet::jinja

@@ -7,8 +7,8 @@
 
 namespace duet::jinja {
 
-/// text % values
-Value format_percent(Runtime& runtime, const Value& text, const Value& values);
+/// format % values, of a text or of bytes
+Value format_percent(Runtime& runtime, const Value& format, const Value& values);
 
 /// What stands between a number and its field: shared by %-formats and format().
 struct NumberStyle {

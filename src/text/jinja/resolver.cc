@@ -50,7 +50,11 @@ FunctionSlots& Resolver::new_function(FunctionInfo& info, FunctionSlots* outer) 
 }
 
 Resolver::Frame Resolver::inner(const Frame& frame, Symbols& symbols) {
-  return {.symbols = &symbols, .function = symbols.function(), .escape = frame.escape, .loops = frame.loops};
+  return {.symbols = &symbols,
+          .function = symbols.function(),
+          .escape = frame.escape,
+          .constants_escape = frame.constants_escape,
+          .loops = frame.loops};
 }
 
 void Resolver::run() {
@@ -114,9 +118,12 @@ void Resolver::statement(Stmt& statement, const Frame& frame) {
       for (ExprPtr& value : statement.values) {
         slices_.clear();
         expression(value.get(), frame);
-        // What is printed need not be a literal.
         bool truth = false;
-        if (!slices_.empty() && fold(*value, truth)) fold_slices(0);
+        if (slices_.empty() && frame.escape != Escape::kDynamic) continue;
+        if (!fold(*value, truth)) continue;
+        fold_slices(0);  // what is printed need not be a literal
+        // Jinja prints a constant when it compiles, where it knows nothing of a flag that is a variable.
+        if (frame.escape == Escape::kDynamic) value->escape = frame.constants_escape ? Escape::kOn : Escape::kOff;
       }
       break;
     case StmtKind::kFor:
@@ -274,7 +281,12 @@ void Resolver::scope_body(Stmt& statement, const Frame& frame) {
   } else if (statement.kind == StmtKind::kAutoescape) {
     expression(statement.test.get(), body_frame);
     bool on = false;
-    body_frame.escape = !fold(*statement.test, on) ? Escape::kDynamic : on ? Escape::kOn : Escape::kOff;
+    const bool known = fold(*statement.test, on);
+    if (known) body_frame.constants_escape = on;
+    // Once a flag is a variable, Jinja treats all below as dynamic, blocks with a constant flag too.
+    if (frame.escape != Escape::kDynamic) {
+      body_frame.escape = !known ? Escape::kDynamic : on ? Escape::kOn : Escape::kOff;
+    }
   }
   statements(statement.body, body_frame);
   if (statement.kind == StmtKind::kFilterBlock) expression(statement.call.get(), body_frame);
@@ -321,7 +333,7 @@ bool Resolver::fold(const Expr& expr, bool& truth) {
 void Resolver::folding_traits(Expr& expr) {
   const bool dynamic = expr.escape == Escape::kDynamic;
   if (expr.kind == ExprKind::kConcat && expr.escape != Escape::kOff) {
-    if (dynamic || is_folded(budget_, expr)) expr.escape = Escape::kOff;  // joined as plain text, marked parts or not
+    expr.joins_plainly = dynamic || is_folded(budget_, expr);
   }
   if (expr.kind == ExprKind::kBinary && expr.binary == BinaryOp::kPow && !dynamic) {
     expr.negated_power = is_folded_negative(budget_, *expr.a) && !is_folded(budget_, expr);

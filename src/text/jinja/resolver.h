@@ -24,7 +24,8 @@ class Resolver {
     bool toplevel = false;
     bool soft = false;  // inside a condition: unknown filters are errors only when they are reached
     Escape escape = Escape::kOff;
-    int loops = 0;  // around, within the function
+    bool constants_escape = false;  // where `escape` is dynamic: what the last constant flag around said
+    int loops = 0;                  // around, within the function
   };
 
   void collect_blocks(const Body& body);

@@ -29,6 +29,17 @@ Template Template::parse(std::string_view source, const Limits& limits) {
 
 namespace {
 
+int64_t text_bytes(const Json& json) {
+  if (json.is_string()) return static_cast<int64_t>(json.string().size());
+  int64_t bytes = 0;
+  if (json.is_array()) {
+    for (const Json& item : json.array()) bytes += text_bytes(item);
+  } else if (json.is_object()) {
+    for (const auto& [name, item] : json.object()) bytes += static_cast<int64_t>(name.size()) + text_bytes(item);
+  }
+  return bytes;
+}
+
 /// Values of the caller are not counted: they are bounded by the request.
 Value from_json(const Json& json) {
   if (json.is_null()) return Value::none();
@@ -67,7 +78,7 @@ Value from_json(const Json& json) {
 }  // namespace
 
 Template::Rendered Template::render(const Json& variables, const std::optional<std::tm>& now) const {
-  Runtime runtime(state_->limits);
+  Runtime runtime(state_->limits.for_input(text_bytes(variables)));
   runtime.now = now;
   std::unordered_map<std::string, Value> values;
   for (const auto& [name, value] : variables.object()) values[name] = from_json(value);
