@@ -44,16 +44,23 @@ std::string machine_text(const BenchResult& result) {
 std::vector<TableColumn> setup_columns() { return {{""}, {""}}; }
 std::vector<BenchRow> setup_rows(const BenchResult& result) {
   const ModelFigures& model = result.model;
-  return {
+  std::vector<BenchRow> rows = {
       {"processor", machine_text(result)},
       {"level, threads", fmt::format("{}, {}", result.level, result.threads)},
       {"model", fmt::format("{}: {}, {}, {}", visible_controls(model.name), visible_controls(model.architecture),
                             model.types, human_bytes(static_cast<uint64_t>(model.file_bytes)))},
       {"activations", result.activations},
-      {"load", fmt::format("{:.3f} s; to the first token {:.3f} s", result.load_seconds, result.first_token_seconds)},
+      {"load", fmt::format("{:.3f} s{}; to the first token {:.3f} s", result.load_seconds,
+                           result.from_packed_cache ? " from the packed cache" : "", result.first_token_seconds)},
       {"memory", fmt::format("{}, of it weights {}", human_bytes(result.resident_bytes),
                              human_bytes(static_cast<uint64_t>(model.weight_bytes)))},
   };
+  if (result.experts) {
+    rows.push_back({"experts", fmt::format("{:.0f} % were in memory; {} reads, {}", 100 * result.experts->hit_rate(),
+                                           result.experts->reads,
+                                           human_bytes(static_cast<uint64_t>(result.experts->read_bytes)))});
+  }
+  return rows;
 }
 
 std::vector<TableColumn> speed_columns(const BenchResult& result) {
@@ -190,6 +197,10 @@ Json bench_json(const BenchResult& result) {
                       {"sequences", result.plan.sequences},
                       {"repetitions", result.repetitions},
                       {"load_ms", result.load_seconds * kMilli},
+                      {"packed_cache", result.from_packed_cache},
+                      {"expert_reads", result.experts ? Json(result.experts->reads) : Json()},
+                      {"expert_read_bytes", result.experts ? Json(result.experts->read_bytes) : Json()},
+                      {"expert_hit_rate", result.experts ? Json(result.experts->hit_rate()) : Json()},
                       {"first_token_ms", result.first_token_seconds * kMilli},
                       {"rss_bytes", static_cast<int64_t>(result.resident_bytes)}};
   add_speed(object, result.speed);

@@ -90,6 +90,8 @@ void add_bench_command(CLI::App& app, CommandState& state) {
   command->add_flag("--md", arguments->markdown, "print Markdown");
   command->add_flag("--json", state.json_errors, "print one JSON object");
   add_session_options(*command, arguments->session, /*context=*/true);
+  add_expert_memory_option(*command, arguments->session);
+  add_packed_cache_option(*command, arguments->session);
   add_synthetic_options(*command, arguments->synthetic);
   command->footer(
       "Prompts are of tokens at random; a figure is the median of the repetitions. Beside it stands what the machine can\n"

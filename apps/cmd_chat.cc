@@ -124,6 +124,8 @@ void add_chat_command(CLI::App& app, CommandState&) {
   add_thinking_options(*command, arguments->thinking, /*turns=*/true);
   add_sampling_options(*command, arguments->sampling);
   add_session_options(*command, arguments->session, /*context=*/true);
+  add_expert_memory_option(*command, arguments->session);
+  add_packed_cache_option(*command, arguments->session);
   add_speculation_options(*command, arguments->session);
   command->footer(
       "Answers are sampled as the model's makers ask for (generation_config.json of its folder), else as with\n"

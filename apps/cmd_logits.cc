@@ -48,8 +48,9 @@ void logits(LogitsArguments& arguments, bool json) {
   job.rows = arguments.rows_file.empty() ? all_rows(job.prompts)
                                          : read_rows(read_json(arguments.rows_file), arguments.rows_file, job.prompts);
   LogitDump dump(job, spec, arguments.out);
-  Engine engine(model.decoder(
-      runtime.backend(arguments.session.backend), [](int64_t, int64_t) { throw_if_interrupted(); }, arithmetic));
+  arguments.session.say = [](const std::string& line) { fmt::print(stderr, "duet: note: {}\n", line); };
+  Engine engine(load_decoder(model, runtime.backend(arguments.session.backend), arguments.session, arithmetic,
+                             [](int64_t, int64_t) { throw_if_interrupted(); }));
   dump.run(engine, throw_if_interrupted);
   if (json) {
     const Json::Object object{{"out", arguments.out},
@@ -83,6 +84,7 @@ void add_logits_command(CLI::App& app, CommandState& state) {
       ->type_name("FILE");
   command->add_flag("--json", state.json_errors, "print one JSON object");
   add_session_options(*command, arguments->session, /*context=*/false);
+  add_expert_memory_option(*command, arguments->session);
   add_synthetic_options(*command, arguments->synthetic);
   command->footer(
       "Each sequence stands for itself, from position 0; no BOS is added and no tokenizer is needed. The file holds `logits`\n"

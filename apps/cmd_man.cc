@@ -17,6 +17,7 @@ constexpr std::string_view kFiles =
     ".SH ENVIRONMENT\n"
     ".TP\n.B DUET_HOME\nanother place for all of that\n"
     ".TP\n.B DUET_CATALOG\nanother catalogue of models\n"
+    ".TP\n.B DUET_CACHE_LIMIT\nthe most that packed weights on disk may take together, as 20GB (default 64GB)\n"
     ".TP\n.B DUET_CPU\nforces a level of the processor: baseline, avx2, avx512 or avx512vnni\n"
     ".TP\n.B NO_COLOR\nplain text on a terminal\n"
     ".SH EXIT STATUS\n"

@@ -6,6 +6,7 @@
 #include "apps/report_output.h"
 #include "base/thread_pool.h"
 #include "hub/resolve.h"
+#include "model/footprint.h"
 #include "terminal/interrupt.h"
 
 namespace duet {
@@ -33,6 +34,10 @@ void plan(const PlanArguments& arguments, bool json) {
   const std::filesystem::path path = resolve_model(arguments.model);
   const auto synthetic = arguments.synthetic.options();
   LoadedModel model = synthetic ? LoadedModel(path, *synthetic) : LoadedModel(path);
+  if (arguments.session.expert_memory_bytes) {
+    options.arithmetic.expert_slots =
+        expert_slots_for(model.description(), *arguments.session.expert_memory_bytes, options.arithmetic.mtp);
+  }
   plan_memory(model.description(), options);  // what is wrong is said before anything is measured
   if (here) {
     ThreadPool pool(options.threads);
@@ -57,6 +62,7 @@ void add_plan_command(CLI::App& app, CommandState& state) {
       ->required()
       ->type_name("MODEL");
   add_session_options(*command, arguments->session, /*context=*/true);
+  add_expert_memory_option(*command, arguments->session);
   add_synthetic_options(*command, arguments->synthetic);
   command->add_option("--parallel", arguments->sequences, "sequences that are in flight at the same time")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))

@@ -300,6 +300,8 @@ void add_run_command(CLI::App& app, CommandState& state) {
   add_thinking_options(*command, arguments->thinking, /*turns=*/false);
   add_sampling_options(*command, arguments->sampling);
   add_session_options(*command, arguments->session, /*context=*/true);
+  add_expert_memory_option(*command, arguments->session);
+  add_packed_cache_option(*command, arguments->session);
   add_speculation_options(*command, arguments->session);
   command->footer(
       "A thought is shown dim on a terminal and left out elsewhere; --json has it as events of its own.\n"

@@ -25,6 +25,7 @@ struct CommandState {
   X(pull)                \
   X(list)                \
   X(rm)                  \
+  X(cache)               \
   X(inspect)             \
   X(tokenize)            \
   X(template)            \

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <random>
 
+#include "base/byte_size.h"
 #include "engine/sampling_fields.h"
 
 namespace duet {
@@ -84,6 +85,24 @@ void add_session_options(CLI::App& command, SessionOptions& options, bool contex
                   "tokens that prompt and answer may have together (default: the model's own)")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 31))
       ->type_name("N");
+}
+
+void add_packed_cache_option(CLI::App& command, SessionOptions& options) {
+  command.add_flag(
+      "--packed-cache", options.packed_cache,
+      "keep the weights on disk as this machine multiplies with them, and start from there the next time;\n"
+      "takes about the model's size again (duet cache)");
+}
+
+void add_expert_memory_option(CLI::App& command, SessionOptions& options) {
+  constexpr const char* kName = "--expert-memory";
+  command
+      .add_option_function<std::string>(
+          kName, [&options](const std::string& text) { options.expert_memory_bytes = parse_byte_size(kName, text); },
+          "memory for the experts of a mixture, as 4GiB; the others are read from the packed cache when they are\n"
+          "chosen (it takes about the model's size on disk). Changes the speed and never the text")
+      ->check(judged_by([](std::string_view text) { parse_byte_size(kName, text); }))
+      ->type_name("SIZE");
 }
 
 void add_speculation_options(CLI::App& command, SessionOptions& options) {

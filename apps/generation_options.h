@@ -14,6 +14,10 @@ namespace duet {
 
 /// --threads, --backend, --activations and, with `context`, --ctx.
 void add_session_options(CLI::App& command, SessionOptions& options, bool context);
+/// --packed-cache.
+void add_packed_cache_option(CLI::App& command, SessionOptions& options);
+/// --expert-memory.
+void add_expert_memory_option(CLI::App& command, SessionOptions& options);
 /// --speculate and --draft-tokens.
 void add_speculation_options(CLI::App& command, SessionOptions& options);
 

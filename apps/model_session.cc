@@ -22,6 +22,7 @@ std::unique_ptr<Session> open_session(const std::filesystem::path& path, const S
   const auto begin = std::chrono::steady_clock::now();
   const std::string what = fmt::format("loading {}", path.filename().string());
   ProgressDisplay display(ProgressDisplay::standard_error());
+  options.say = [&display](const std::string& line) { display.say("duet: note: " + line); };
   const bool drawn = ::isatty(STDERR_FILENO) == 1;
   const auto progress = [&](int64_t done_bytes, int64_t total_bytes) {
     throw_if_interrupted();

@@ -27,7 +27,10 @@ std::vector<PlanRow> memory_rows(const ModelPlan& plan) {
   add("  attention", weights.attention, "");
   add("  Gated DeltaNet", weights.delta_net, "");
   add("  feed-forward", weights.dense, "");
-  add("  experts", weights.experts, "routers and shared experts among them");
+  add("  experts", weights.experts,
+      plan.expert_slots > 0
+          ? fmt::format("{} of each layer, the others read from disk; routers and shared experts", plan.expert_slots)
+          : "routers and shared experts among them");
   add("  norms", weights.norms, "");
   const std::string tokens = fmt::format("{} tokens", memory.context_tokens);
   add("state", memory.state_bytes(),
@@ -53,6 +56,7 @@ std::vector<PlanRow> machine_rows(const ModelPlan& plan) {
     rows.push_back({"bandwidth", fmt::format("{:.1f} GB/s", machine.read_bytes_per_second / kGiga)});
     rows.push_back({"decode, at most", fmt::format("{}; with a full context {}", rate_text(plan.decode_tps),
                                                    rate_text(plan.decode_full_tps))});
+    if (plan.expert_slots > 0) rows.push_back({"", "with all experts in memory: what is read from disk comes on top"});
     if (plan.memory.sequences > 1) {
       rows.push_back({fmt::format("{} sequences, at most", plan.memory.sequences),
                       rate_text(plan.decode_all_tps) + " together, half full"});
@@ -103,6 +107,7 @@ Json plan_json(const ModelPlan& plan) {
                                {"dense", weights.dense},
                                {"experts", weights.experts},
                                {"norms", weights.norms}}},
+      {"expert_slots", plan.expert_slots > 0 ? Json(plan.expert_slots) : Json()},
       {"kv_bytes", memory.kv_bytes},
       {"recurrent_bytes", memory.recurrent_bytes},
       {"snapshot_bytes", memory.snapshot_bytes},

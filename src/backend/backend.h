@@ -21,6 +21,20 @@ class Backend : public Device {
   /// Reads and packs a weight matrix. Throws what source.read_rows throws, and out_of_memory.
   virtual std::unique_ptr<PackedWeight> pack(const WeightSource& source) = 0;
 
+  // Packed forms outside of the backend (model/packed_cache.h).
+  /// Names the layout of packed weights, with its version: under one name a source has one packed form, which takes
+  /// packed_bytes().
+  virtual std::string packed_layout() const = 0;
+  /// The weight that pack() would make, from its packed form; source.read_rows is not used. Throws what `read` throws,
+  /// out_of_memory, bad_dtype, bad_shape.
+  virtual std::unique_ptr<PackedWeight> restore(const WeightSource& source, const PackedReader& read) = 0;
+  /// Bytes from `begin` of the packed form.
+  virtual void copy_packed(const PackedWeight& weight, int64_t begin, std::span<std::byte> out) noexcept = 0;
+  /// Where the host may write the packed form itself while no queued work reads it; empty: copy_to_packed() alone does.
+  virtual std::span<std::byte> packed_memory(PackedWeight& weight) noexcept = 0;
+  /// Replaces bytes from `begin` of the packed form, after all work queued before.
+  virtual void copy_to_packed(PackedWeight& weight, int64_t begin, std::span<const std::byte> bytes) noexcept = 0;
+
   /// out[t] = row ids[t] of table.   ids [T], out [T, C]
   virtual void embed_rows(const PackedWeight& table, std::span<const int32_t> ids, Tensor out) noexcept = 0;
   /// Every term's product of the same x [T, in]; at most kMaxLinearTerms. Terms do not see each other.
@@ -28,7 +42,8 @@ class Backend : public Device {
   /// ids [T, k] i32, weights [T, k]: the k largest of each row of logits [T, E], in falling order, the lowest id first
   /// among equals, and their scores.
   virtual void route_top_k(Tensor logits, RouterScore score, Tensor ids, Tensor weights) noexcept = 0;
-  /// out[t, j] = x[t or t, j] W', W the expert ids[t, j].   x [T, in] or [T, k, in], ids [T, k], out [T, k, out]
+  /// out[t, j] = x[t or t, j] W', W the expert ids[t, j]; nothing where ids[t, j] is below 0.   x [T, in] or [T, k,
+  /// in], ids [T, k], out [T, k, out]
   virtual void grouped_linear(Tensor x, Tensor ids, std::span<const GroupedTerm> terms) noexcept = 0;
   /// add_to[t] += sum_j weights[t, j] y[t, j], j ascending.   y [T, k, C], weights [T, k] or undefined = all 1
   virtual void mix_experts(Tensor y, Tensor weights, Tensor add_to) noexcept = 0;

@@ -33,6 +33,11 @@ constexpr int64_t packed_bytes(const DTypeInfo& info, int64_t rows, int64_t cols
   return rows * row_bytes(info, cols);
 }
 
+/// Fills `out` with bytes from `begin` of a packed form: `begin` a multiple of kPackedPieceBytes, `out` as many bytes
+/// or up to the form's end. Thread-safe; throws duet::Error.
+using PackedReader = std::function<void(int64_t begin, std::span<std::byte> out)>;
+inline constexpr int64_t kPackedPieceBytes = int64_t{1} << 18;
+
 /// A weight matrix in its backend's own layout; opaque to all but that backend.
 class PackedWeight {
  public:

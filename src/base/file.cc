@@ -44,8 +44,12 @@ class PreadSource final : public ByteSource {
            S_ISDIR(status.st_mode) ? "is a folder, not a file" : "is not a regular file");
     }
     size_ = static_cast<uint64_t>(status.st_size);
+    identity_ =
+        fmt::format("file {}:{} {} bytes, changed {}.{:09} {}.{:09}", status.st_dev, status.st_ino, status.st_size,
+                    status.st_mtim.tv_sec, status.st_mtim.tv_nsec, status.st_ctim.tv_sec, status.st_ctim.tv_nsec);
   }
   const std::string& name() const override { return name_; }
+  std::string identity() const override { return identity_; }
   uint64_t size() const override { return size_; }
   void read_at(uint64_t offset, std::span<std::byte> out) const override {
     size_t done = 0;
@@ -66,6 +70,7 @@ class PreadSource final : public ByteSource {
   std::string name_;
   Descriptor fd_;
   uint64_t size_ = 0;
+  std::string identity_;
 };
 
 class MemorySource final : public ByteSource {
@@ -104,14 +109,19 @@ std::string read_text_file(const std::filesystem::path& path, uint64_t max_bytes
   return text;
 }
 
-OutputFile::OutputFile(std::filesystem::path path)
-    : path_(std::move(path)), temporary_(path_.string() + fmt::format(".{}.tmp", ::getpid())) {
+OutputFile::OutputFile(std::filesystem::path path) : path_(std::move(path)) {
   struct stat status {};
   if (::stat(path_.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
     fail(ErrorCode::kIoError, "{}: cannot be replaced: not a regular file", path_.string());
   }
-  fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd_ < 0) fail_errno(path_, "cannot create", errno);
+  constexpr int kMostOfOneProcess = 1000;  // writers of one file at once, and what ended processes left
+  for (int i = 0; i < kMostOfOneProcess; ++i) {
+    temporary_ = path_.string() + fmt::format(".{}.{}.tmp", ::getpid(), i);
+    fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd_ >= 0) return;
+    if (errno != EEXIST) break;
+  }
+  fail_errno(path_, "cannot create", errno);
 }
 
 OutputFile::~OutputFile() {

@@ -20,6 +20,9 @@ class ByteSource {
   virtual uint64_t size() const = 0;
   /// Fills `out` from `offset`. Throws truncated (past the end, or the file shrank) or io_error. Thread-safe.
   virtual void read_at(uint64_t offset, std::span<std::byte> out) const = 0;
+  /// What tells these bytes from all others and from what they may become: of a file its device, inode, size and times.
+  /// Empty where nothing does.
+  virtual std::string identity() const { return {}; }
 };
 
 /// A file opened for reading with pread; never mapped, so a file that shrinks or fails is an error and never a signal.

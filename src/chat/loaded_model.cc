@@ -20,8 +20,8 @@ const ModelDescription& LoadedModel::description() {
 
 std::shared_ptr<const Decoder> LoadedModel::decoder(Backend& backend,
                                                     const std::function<void(int64_t, int64_t)>& progress,
-                                                    const DecoderOptions& options) {
-  if (!decoder_) decoder_ = Decoder::load(backend, checkpoint_, description(), progress, options);
+                                                    const DecoderOptions& options, const PackedCachePlace* cache) {
+  if (!decoder_) decoder_ = Decoder::load(backend, checkpoint_, description(), progress, options, cache);
   return decoder_;
 }
 

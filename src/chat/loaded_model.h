@@ -40,7 +40,7 @@ class LoadedModel {
   const ModelDescription& description();
   /// Reads and packs the weights on the first call; `progress(done_bytes, total_bytes)` may throw to cancel.
   std::shared_ptr<const Decoder> decoder(Backend& backend, const std::function<void(int64_t, int64_t)>& progress = {},
-                                         const DecoderOptions& options = {});
+                                         const DecoderOptions& options = {}, const PackedCachePlace* cache = nullptr);
   /// Throws what load_tokenizer() throws.
   const Tokenizer& tokenizer();
   /// nullptr: the model has none. Throws template_error, template_limit, too_large.

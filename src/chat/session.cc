@@ -2,8 +2,10 @@
 
 #include <algorithm>
 
+#include "chat/packed_place.h"
 #include "chat/thought_budget.h"
 #include "model/decoder.h"
+#include "model/footprint.h"
 #include "text/tokenizer.h"
 
 namespace duet {
@@ -45,7 +47,6 @@ Session::Session(const std::filesystem::path& path, const SessionOptions& option
                  const std::function<void(int64_t, int64_t)>& progress)
     : runtime_(options.threads), model_(options.synthetic ? LoadedModel(path, *options.synthetic) : LoadedModel(path)) {
   DecoderOptions arithmetic = parse_arithmetic(options);
-  Backend& backend = runtime_.backend(options.backend);
   arithmetic.mtp = options.speculate == "mtp";
   if (arithmetic.mtp && !model_.description().spec.mtp) {
     throw Error(ErrorCode::kUnsupportedFeature, fmt::format("{} has no MTP head to speculate with", model_.name()),
@@ -55,11 +56,22 @@ Session::Session(const std::filesystem::path& path, const SessionOptions& option
   model_.description();
   model_.generation_config();
   if (options.text) model_.tokenizer();
-  decoder_ = model_.decoder(backend, progress, arithmetic);
+  decoder_ = load_decoder(model_, runtime_.backend(options.backend), options, arithmetic, progress);
   arithmetic.mtp = false;
   engine_ =
       std::make_unique<Engine>(decoder_, EngineOptions{.context_tokens = options.context_tokens,
                                                        .speculation = speculation(options, arithmetic, progress)});
+}
+
+std::shared_ptr<const Decoder> load_decoder(LoadedModel& model, Backend& backend, const SessionOptions& options,
+                                            DecoderOptions arithmetic,
+                                            const std::function<void(int64_t, int64_t)>& progress) {
+  if (options.expert_memory_bytes) {
+    arithmetic.expert_slots = expert_slots_for(model.description(), *options.expert_memory_bytes, arithmetic.mtp);
+  }
+  if (!options.packed_cache && arithmetic.expert_slots == 0) return model.decoder(backend, progress, arithmetic);
+  const PackedCachePlace place = packed_place(model.checkpoint(), backend, arithmetic, options.say);
+  return model.decoder(backend, progress, arithmetic, &place);
 }
 
 SpeculationOptions Session::speculation(const SessionOptions& options, const DecoderOptions& arithmetic,
@@ -75,7 +87,10 @@ SpeculationOptions Session::speculation(const SessionOptions& options, const Dec
     draft_model_ = std::make_unique<LoadedModel>(options.speculate);
     if (options.text) check_equal_vocabularies(model_, *draft_model_);
     speculation.drafter = Drafter::kModel;
-    speculation.model = draft_model_->decoder(runtime_.backend(options.backend), progress, arithmetic);
+    SessionOptions all_in_memory = options;
+    all_in_memory.expert_memory_bytes.reset();  // which is the other model's
+    speculation.model =
+        load_decoder(*draft_model_, runtime_.backend(options.backend), all_in_memory, arithmetic, progress);
   }
   return speculation;
 }

@@ -27,9 +27,14 @@ struct SessionOptions {
   int64_t context_tokens = 0;       // 0 = the model's own; at most that
   std::string speculate = "off";    // or "ngram", "mtp", or where a draft model lies
   int64_t draft_tokens = 4;         // of a step, with speculation
-  bool text = true;                 // false: ids alone are worked with, the model needs no tokenizer
+  bool packed_cache = false;        // keep packed weights in the store, and start from what is kept
+  /// Bytes of memory for routed experts; the others are read from the packed cache when they are chosen.
+  std::optional<int64_t> expert_memory_bytes = std::nullopt;
+  bool text = true;  // false: ids alone are worked with, the model needs no tokenizer
   /// The path is a configuration, its weights are made up.
   std::optional<SyntheticOptions> synthetic = std::nullopt;
+  /// Gets lines for people: what of a packed cache was ignored, and why.
+  std::function<void(const std::string& line)> say = {};
 };
 
 /// A model, ready to answer. Text in, events out. Used by one thread.
@@ -37,7 +42,7 @@ class Session {
  public:
   /// Reads everything but the weights first, so that a bad model fails at once. `progress(done_bytes, total_bytes)` is
   /// told of the weights and may throw to cancel. Throws what the parts throw, bad_value (activations, type of keys and
-  /// values, backend).
+  /// values, backend, memory of experts).
   Session(const std::filesystem::path& path, const SessionOptions& options,
           const std::function<void(int64_t, int64_t)>& progress = {});
 
@@ -74,6 +79,12 @@ class Session {
   std::shared_ptr<const Decoder> decoder_;
   std::unique_ptr<Engine> engine_;
 };
+
+/// Reads and packs the weights, or takes them from the store's packed cache, as the options say. `progress` as
+/// LoadedModel::decoder(). Throws what that, packed_place() and expert_slots_for() throw.
+std::shared_ptr<const Decoder> load_decoder(LoadedModel& model, Backend& backend, const SessionOptions& options,
+                                            DecoderOptions arithmetic,
+                                            const std::function<void(int64_t, int64_t)>& progress);
 
 /// Activations "f32": weights are dequantized; "native": rounded activations times integers. Keys and values of a
 /// sequence are rounded once to `kv_type` (docs/numerics.md). Throws bad_value.

@@ -277,7 +277,17 @@ std::vector<EngineEvent> Engine::step() {
   }
 
   Ctx ctx{s.decoder->backend(), s.arena};
-  const Tensor normed = s.decoder->forward(ctx, rows.batch());
+  Tensor normed;
+  try {
+    normed = s.decoder->forward(ctx, rows.batch());
+  } catch (const Error& error) {  // of the device, or of the disk that experts come from
+    for (const Part& part : parts) {
+      events.emplace_back(RequestFailed{part.running->id, error});
+      failed.push_back(part.running->id);
+    }
+    for (const RequestId id : failed) s.drop(id);
+    return events;
+  }
   struct Wanted {
     Part* part;
     size_t row;  // 0 = the last token's, i = that of draft i - 1
@@ -315,7 +325,11 @@ std::vector<EngineEvent> Engine::step() {
     }
   }
   s.arena.rewind(mark);
-  if (by_mtp) s.draft_by_mtp(ctx, normed, parts, s.policy.wants_drafts());
+  try {
+    if (by_mtp) s.draft_by_mtp(ctx, normed, parts, s.policy.wants_drafts());
+  } catch (const Error&) {  // no drafts: the head alone could not be computed, and the text does not depend on it
+    for (const Part& part : parts) part.running->drafts.clear();
+  }
   for (const RequestId id : failed) s.drop(id);
   if (speculates && answers == static_cast<int64_t>(parts.size())) {  // a step without a prompt
     const auto chosen = std::count_if(events.begin(), events.end(), [](const EngineEvent& event) {

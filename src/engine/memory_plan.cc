@@ -21,7 +21,7 @@ MemoryPlan plan_memory(const ModelDescription& model, const MemoryPlanOptions& o
   MemoryPlan plan;
   plan.context_tokens = options.context_tokens == 0 ? spec.context_tokens : options.context_tokens;
   plan.sequences = options.sequences;
-  plan.weights = weight_parts(model, options.arithmetic.mtp);
+  plan.weights = weight_parts(model, options.arithmetic.mtp, options.arithmetic.expert_slots);
 
   const StateLayout layout = state_layout(spec, options.arithmetic);
   const int64_t step_rows = std::min(EngineOptions{}.max_step_rows, plan.context_tokens);

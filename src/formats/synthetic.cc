@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 #include "base/error.h"
 
@@ -32,13 +33,16 @@ uint16_t to_bf16(float value) {
 class SyntheticSource final : public ByteSource {
  public:
   SyntheticSource(std::vector<SyntheticTensor> tensors, uint64_t seed) {
+    identity_ = fmt::format("synthetic 1, seed {}", seed);
     for (SyntheticTensor& tensor : tensors) {
+      identity_ += fmt::format(", {} {} {} {}", tensor.name, tensor.bytes(), tensor.centre, tensor.spread);
       const uint64_t bytes = tensor.bytes(), key = mix(seed ^ hash_of(tensor.name));
       parts_.push_back({size_, key, std::move(tensor)});
       size_ += bytes;
     }
   }
   const std::string& name() const override { return name_; }
+  std::string identity() const override { return identity_; }
   uint64_t size() const override { return size_; }
 
   void read_at(uint64_t offset, std::span<std::byte> out) const override {
@@ -77,7 +81,7 @@ class SyntheticSource final : public ByteSource {
     }
   };
 
-  std::string name_ = "synthetic weights";
+  std::string name_ = "synthetic weights", identity_;
   std::vector<Part> parts_;
   uint64_t size_ = 0;
 };

@@ -8,6 +8,7 @@
 #include "model/block.h"
 #include "model/footprint.h"
 #include "model/mtp.h"
+#include "model/packed_cache.h"
 #include "model/registry.h"
 #include "model/weights.h"
 #include "ops/device.h"
@@ -26,7 +27,10 @@ struct Decoder::State {
   std::optional<Mtp> mtp;
   std::vector<Buffer> buffers;
   int64_t weight_bytes = 0;
+  bool from_packed_cache = false;
+  std::shared_ptr<ExpertReader> expert_reader;
 
+  void load(WeightLoader& loader, const ModelDescription& model, const DecoderOptions& options);
   /// Tells a block's mixer what it has to know of the model.
   void prepare(Block& block, const DecoderOptions& options) const {
     auto* const attention = std::get_if<Attention>(&block.mixer);
@@ -43,6 +47,11 @@ Decoder::~Decoder() = default;
 const ModelSpec& Decoder::spec() const { return state_->spec; }
 Backend& Decoder::backend() const { return *state_->backend; }
 int64_t Decoder::weight_bytes() const { return state_->weight_bytes; }
+bool Decoder::from_packed_cache() const { return state_->from_packed_cache; }
+std::optional<ExpertStats> Decoder::expert_stats() const {
+  if (!state_->expert_reader) return std::nullopt;
+  return state_->expert_reader->stats();
+}
 
 WeightWork Decoder::weight_work() const {
   WeightWork work;
@@ -57,7 +66,7 @@ WeightWork Decoder::weight_work() const {
     if (const auto* moe = std::get_if<Moe>(&block.ffn)) {
       moe->visit_weights(visit, [&](const ops::ExpertLinear& experts) {
         add(*experts.experts.front(), moe->spec.top_k);
-        resting_bytes += (moe->spec.experts - moe->spec.top_k) * experts.experts.front()->bytes();
+        resting_bytes += (moe->experts_in_memory() - moe->spec.top_k) * experts.experts.front()->bytes();
       });
     } else {
       std::get<Mlp>(block.ffn).visit_weights(visit);
@@ -75,31 +84,48 @@ const StateLayout& Decoder::state_layout() const { return state_->layout; }
 std::shared_ptr<const Decoder> Decoder::load(Backend& backend, const Checkpoint& checkpoint,
                                              const ModelDescription& model,
                                              const std::function<void(int64_t, int64_t)>& progress,
-                                             const DecoderOptions& options) {
+                                             const DecoderOptions& options, const PackedCachePlace* place) {
   check_kv_type(model.spec, options.kv_type);
-  std::shared_ptr<Decoder> decoder(new Decoder);
-  State& state = *decoder->state_;
-  state.backend = &backend;
-  state.spec = model.spec;
-  WeightLoader loader(backend, ops::device_of(backend), checkpoint, model, options.activations, progress);
-  state.embedding = loader.linear("model.embed_tokens");
-  state.ropes = distinct_ropes(model.spec, options.mtp);
-  state.layout = duet::state_layout(model.spec, options);
+  PackedCache cache(place, weight_parts(model, options.mtp).total());
+  while (true) {
+    std::shared_ptr<Decoder> decoder(new Decoder);
+    try {
+      decoder->state_->backend = &backend;
+      WeightLoader loader(backend, ops::device_of(backend), checkpoint, model, options.activations, progress, cache,
+                          options.expert_slots);
+      decoder->state_->load(loader, model, options);
+      if (options.expert_slots > 0 && !cache.serving()) {
+        cache.serve_what_was_written();
+        continue;  // with experts that are read from it
+      }
+      decoder->state_->from_packed_cache = cache.finish();
+      return decoder;
+    } catch (const PackedCacheError& error) {
+      cache.rebuild(error);  // and all of it again, from the checkpoint
+    }
+  }
+}
+
+void Decoder::State::load(WeightLoader& loader, const ModelDescription& model, const DecoderOptions& options) {
+  spec = model.spec;
+  embedding = loader.linear("model.embed_tokens");
+  ropes = distinct_ropes(model.spec, options.mtp);
+  layout = duet::state_layout(model.spec, options);
   for (size_t i = 0; i < model.spec.layers.size(); ++i) {
     const std::string prefix = "model.layers." + std::to_string(i) + ".";
     Block block = Block::load(loader, prefix, model.spec.layers[i], model.spec.norm_eps);
-    state.prepare(block, options);
-    state.blocks.push_back(std::move(block));
+    prepare(block, options);
+    blocks.push_back(std::move(block));
   }
   if (options.mtp && model.spec.mtp) {
-    state.mtp = Mtp::load(loader, *model.spec.mtp, model.spec.norm_eps);
-    state.prepare(state.mtp->layer, options);
+    mtp = Mtp::load(loader, *model.spec.mtp, model.spec.norm_eps);
+    prepare(mtp->layer, options);
   }
-  state.final_norm = loader.vector("model.norm.weight");
-  state.head = model.spec.tied_head ? Linear{state.embedding.weight, {}} : loader.linear("lm_head");
-  state.weight_bytes = loader.packed_bytes();
-  state.buffers = loader.take_buffers();
-  return decoder;
+  final_norm = loader.vector("model.norm.weight");
+  head = model.spec.tied_head ? Linear{embedding.weight, {}} : loader.linear("lm_head");
+  weight_bytes = loader.packed_bytes();
+  buffers = loader.take_buffers();
+  expert_reader = loader.expert_reader();
 }
 
 int64_t Decoder::scratch_bytes(int64_t rows, int64_t head_rows) const {

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "model/batch.h"
@@ -12,6 +13,8 @@
 namespace duet {
 
 struct ModelDescription;
+struct ExpertStats;
+struct PackedCachePlace;
 class Checkpoint;
 
 /// How a model computes (docs/numerics.md).
@@ -19,6 +22,9 @@ struct DecoderOptions {
   Activations activations = Activations::kF32;
   bool mtp = false;             // load the head that predicts one token further, where the checkpoint has one
   DType kv_type = DType::kF32;  // of the keys and values that a sequence keeps: can_round()
+  /// Experts of each mixture that are in memory at once, the others are read from the packed cache when rows choose
+  /// them; 0 = all are in memory (expert_slots_for()).
+  int64_t expert_slots = 0;
 };
 
 /// What the products with weights cost, beside attention: figures to hold against a machine's limits.
@@ -35,16 +41,22 @@ class Decoder {
  public:
   /// Reads and packs every weight. `progress(done_bytes, total_bytes)` may throw to cancel.
   /// Throws what reading throws (truncated, io_error), out_of_memory, and unsupported_feature (a type of keys and
-  /// values that the model's heads cannot have).
+  /// values that the model's heads cannot have). With a `cache` weights come from there, or are kept there; expert
+  /// slots need one: io_error where it cannot be written.
   static std::shared_ptr<const Decoder> load(Backend& backend, const Checkpoint& checkpoint,
                                              const ModelDescription& model,
                                              const std::function<void(int64_t, int64_t)>& progress = {},
-                                             const DecoderOptions& options = {});
+                                             const DecoderOptions& options = {},
+                                             const PackedCachePlace* cache = nullptr);
   ~Decoder();
 
   const ModelSpec& spec() const;
   Backend& backend() const;
   int64_t weight_bytes() const;
+  /// Whether the weights came from a packed cache.
+  bool from_packed_cache() const;
+  /// What reading experts has cost so far; std::nullopt where all are in memory.
+  std::optional<ExpertStats> expert_stats() const;
   WeightWork weight_work() const;
   /// What a sequence of this model keeps between steps.
   const StateLayout& state_layout() const;

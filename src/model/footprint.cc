@@ -1,6 +1,7 @@
 #include "model/footprint.h"
 
 #include <algorithm>
+#include <charconv>
 #include <string_view>
 
 #include "base/check.h"
@@ -25,6 +26,15 @@ std::vector<const LayerSpec*> layers_of(const ModelSpec& spec, bool mtp) {
   return layers;
 }
 
+/// The expert that a tensor belongs to; -1 = none.
+int64_t expert_of(std::string_view name) {
+  const size_t at = name.find(kExperts);
+  int64_t expert = -1;
+  if (at != std::string_view::npos)
+    std::from_chars(name.data() + at + kExperts.size(), name.data() + name.size(), expert);
+  return expert;
+}
+
 int64_t& part_of(WeightParts& parts, std::string_view name) {
   if (name.starts_with(kMtp)) return parts.mtp;
   if (name.starts_with("model.embed_tokens.")) return parts.embedding;
@@ -41,10 +51,50 @@ int64_t f32_scratch(Shape shape) { return Arena::footprint_bytes(DType::kF32, sh
 
 }  // namespace
 
-WeightParts weight_parts(const ModelDescription& model, bool mtp) {
+int64_t routed_expert_bytes(const ModelDescription& model, int64_t slots, bool mtp) {
+  int64_t bytes = 0;
+  for (const TensorPlan& tensor : model.tensors) {
+    const int64_t expert = expert_of(tensor.canonical);
+    if (expert >= 0 && expert < slots && (mtp || !tensor.canonical.starts_with(kMtp))) bytes += tensor.memory_bytes();
+  }
+  return bytes;
+}
+
+int64_t expert_slots_for(const ModelDescription& model, int64_t memory_bytes, bool mtp) {
+  int64_t mixtures = 0, experts = 0, top_k = 0;  // the most of any mixture
+  for (const LayerSpec* layer : layers_of(model.spec, mtp)) {
+    const auto* moe = std::get_if<MoeFfn>(&layer->ffn);
+    if (moe == nullptr) continue;
+    ++mixtures;
+    experts = std::max(experts, moe->experts);
+    top_k = std::max(top_k, moe->top_k);
+  }
+  if (mixtures == 0) {
+    throw Error(ErrorCode::kUnsupportedFeature, "--expert-memory: the model has no experts",
+                "mixtures of experts have them; of other models all weights are read for every token");
+  }
+  const auto bytes_with = [&](int64_t slots) { return routed_expert_bytes(model, slots, mtp); };
+  const int64_t least = bytes_with(top_k), most = bytes_with(experts);
+  if (memory_bytes < least) {
+    fail(ErrorCode::kBadValue,
+         "--expert-memory is {} bytes, legal: {} ({} experts of each of {} layers, as a token takes them) or more; all "
+         "experts take {}",
+         memory_bytes, least, top_k, mixtures, most);
+  }
+  if (memory_bytes >= most) return 0;
+  int64_t slots = top_k, above = experts;
+  while (above - slots > 1) {
+    const int64_t middle = slots + (above - slots) / 2;
+    (bytes_with(middle) <= memory_bytes ? slots : above) = middle;
+  }
+  return slots;
+}
+
+WeightParts weight_parts(const ModelDescription& model, bool mtp, int64_t expert_slots) {
   WeightParts parts;
   for (const TensorPlan& tensor : model.tensors) {
     if (!mtp && tensor.canonical.starts_with(kMtp)) continue;
+    if (expert_slots > 0 && expert_of(tensor.canonical) >= expert_slots) continue;
     part_of(parts, tensor.canonical) += tensor.memory_bytes();
   }
   for (const LayerSpec& layer : model.spec.layers) {  // norms without weights multiply by ones

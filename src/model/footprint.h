@@ -23,8 +23,16 @@ struct WeightParts {
   int64_t mtp = 0;
   int64_t total() const { return embedding + head + attention + delta_net + dense + experts + norms + mtp; }
 };
-/// Equals Decoder::weight_bytes() of the model loaded with or without its MTP head.
-WeightParts weight_parts(const ModelDescription& model, bool mtp);
+/// Equals Decoder::weight_bytes() of the model loaded with or without its MTP head, and with so many expert slots.
+WeightParts weight_parts(const ModelDescription& model, bool mtp, int64_t expert_slots = 0);
+
+/// Bytes of the first `slots` routed experts of each mixture, which are all of one size.
+int64_t routed_expert_bytes(const ModelDescription& model, int64_t slots, bool mtp);
+
+/// DecoderOptions::expert_slots that `memory_bytes` for routed experts allow: as many of each mixture, at least those
+/// that a token multiplies by; 0 where all fit. Throws unsupported_feature (no experts), bad_value naming the legal
+/// range.
+int64_t expert_slots_for(const ModelDescription& model, int64_t memory_bytes, bool mtp);
 
 /// Equals Decoder::weight_work() of the model loaded without an MTP head.
 WeightWork weight_work(const ModelDescription& model, Activations activations);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "model/weights.h"
+#include "ops/device.h"
 #include "ops/rows.h"
 
 namespace duet {
@@ -14,17 +15,29 @@ Moe Moe::load(WeightLoader& loader, const std::string& prefix, const MoeFfn& spe
   Moe moe;
   moe.spec = spec;
   moe.router = loader.linear(prefix + "router");
-  const auto load_experts = [&](const char* part, ops::ExpertLinear& experts) {
-    std::vector<std::string> names;
-    for (int64_t e = 0; e < spec.experts; ++e) names.push_back(fmt::format("{}experts.{}.{}", prefix, e, part));
-    for (auto& weight : loader.alike(names)) experts.add(std::move(weight));
+  const auto names = [&](const char* part) {
+    std::vector<std::string> all;
+    for (int64_t e = 0; e < spec.experts; ++e) all.push_back(fmt::format("{}experts.{}.{}", prefix, e, part));
+    return all;
   };
-  load_experts("gate_proj", moe.gate_proj);
-  load_experts("up_proj", moe.up_proj);
-  load_experts("down_proj", moe.down_proj);
+  const auto load_experts = [&](const char* part, ops::ExpertLinear& experts) {
+    for (auto& weight : loader.alike(names(part))) experts.add(std::move(weight));
+  };
+  if (loader.has_expert_slots()) {
+    moe.slots = loader.slots({names("gate_proj"), names("up_proj"), names("down_proj")});
+  } else {
+    load_experts("gate_proj", moe.gate_proj);
+    load_experts("up_proj", moe.up_proj);
+    load_experts("down_proj", moe.down_proj);
+  }
   if (spec.shared_dim > 0) moe.shared = Mlp::load(loader, prefix + "shared_expert.");
   if (spec.shared_gate) moe.shared_gate = loader.linear(prefix + "shared_expert_gate");
   return moe;
+}
+
+const ops::ExpertLinear& Moe::part(size_t index) const {
+  if (slots) return slots->part(index);
+  return index == 0 ? gate_proj : index == 1 ? up_proj : down_proj;
 }
 
 void Moe::forward(Ctx& ctx, const Tensor& x, const Tensor& add_to) const {
@@ -43,9 +56,22 @@ void Moe::forward(Ctx& ctx, const Tensor& x, const Tensor& add_to) const {
     input = y;
   }
   const Tensor gate = ctx.scratch({rows, top_k, dim}), up = ctx.scratch({rows, top_k, dim});
-  ops::grouped_linear(ctx, input, ids, {{gate_proj, gate}, {up_proj, up}});
-  ops::silu_mul(ctx, gate, up, gate);
-  ops::grouped_linear(ctx, gate, ids, {{down_proj, y}});
+  const auto run_experts = [&](const Tensor& places) {
+    ops::grouped_linear(ctx, input, places, {{part(0), gate}, {part(1), up}});
+    ops::silu_mul(ctx, gate, up, gate);
+    ops::grouped_linear(ctx, gate, places, {{part(2), y}});
+  };
+  if (slots) {
+    const Tensor places = ctx.arena.carve(DType::kI32, {rows, top_k});
+    std::vector<int32_t> chosen(static_cast<size_t>(rows * top_k));
+    ops::download_ids(ctx, ids, chosen);
+    slots->run(chosen, [&](std::span<const int32_t> pass) {
+      ops::upload_ids(ctx, pass, places);
+      run_experts(places);
+    });
+  } else {
+    run_experts(ids);
+  }
   ops::mix_experts(ctx, y, spec.scale_input ? Tensor{} : weights, add_to);
   ctx.arena.rewind(mark);
 
@@ -61,7 +87,7 @@ void Moe::forward(Ctx& ctx, const Tensor& x, const Tensor& add_to) const {
 
 int64_t Moe::scratch_bytes(const MoeFfn& spec, int64_t hidden, int64_t rows) {
   const auto f32 = [](Shape shape) { return Arena::footprint_bytes(DType::kF32, shape); };
-  const int64_t routed = f32({rows, spec.experts}) + 2 * f32({rows, spec.top_k}) + f32({rows, spec.top_k, hidden}) +
+  const int64_t routed = f32({rows, spec.experts}) + 3 * f32({rows, spec.top_k}) + f32({rows, spec.top_k, hidden}) +
                          2 * f32({rows, spec.top_k, spec.expert_dim});
   return std::max(routed, f32({rows, 1}) + Mlp::scratch_bytes(spec.shared_dim, rows));
 }
@@ -69,7 +95,7 @@ int64_t Moe::scratch_bytes(const MoeFfn& spec, int64_t hidden, int64_t rows) {
 void Moe::visit_weights(const std::function<void(const Linear& weight)>& visit,
                         const std::function<void(const ops::ExpertLinear& weights)>& visit_experts) const {
   visit(router);
-  for (const ops::ExpertLinear* experts : {&gate_proj, &up_proj, &down_proj}) visit_experts(*experts);
+  for (size_t i = 0; i < ExpertSlots::kParts; ++i) visit_experts(part(i));
   if (spec.shared_dim > 0) shared.visit_weights(visit);
   if (spec.shared_gate) visit(shared_gate);
 }

@@ -1,6 +1,7 @@
 #include "model/weights.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <utility>
 
@@ -41,13 +42,15 @@ void read_mapped_rows(const Rows& stored, const RowMap& map, int64_t begin, int6
 
 WeightLoader::WeightLoader(Backend& backend, Device& device, const Checkpoint& checkpoint,
                            const ModelDescription& model, Activations activations,
-                           std::function<void(int64_t, int64_t)> progress)
+                           std::function<void(int64_t, int64_t)> progress, PackedCache& cache, int64_t expert_slots)
     : backend_(backend),
       device_(device),
       checkpoint_(checkpoint),
       model_(model),
       activations_(activations),
-      progress_(std::move(progress)) {
+      progress_(std::move(progress)),
+      cache_(cache),
+      expert_slots_(expert_slots) {
   for (const TensorPlan& tensor : model.tensors) total_bytes_ += tensor.bytes();
 }
 
@@ -60,6 +63,12 @@ const TensorPlan& WeightLoader::plan(const std::string& canonical) const {
 void WeightLoader::report(int64_t bytes) {
   done_bytes_ += bytes;
   if (progress_) progress_(done_bytes_, total_bytes_);
+}
+
+void WeightLoader::report_part(const TensorPlan& matrix, int64_t done, int64_t all) {
+  if (!progress_ || std::this_thread::get_id() != thread_) return;
+  const double part = static_cast<double>(done) / static_cast<double>(all);
+  progress_(done_bytes_ + static_cast<int64_t>(part * static_cast<double>(matrix.bytes())), total_bytes_);
 }
 
 WeightLoader::StoredRows WeightLoader::plain_rows(const TensorPlan& plan) const {
@@ -113,12 +122,40 @@ void WeightLoader::read_rows(const StoredRows& stored, const TensorPlan& plan, i
   }
 }
 
+const PackedEntry& WeightLoader::entry_of(const TensorPlan& matrix) const {
+  const PackedCacheFile& file = *cache_.serving();
+  const PackedEntry* const entry = file.find(matrix.canonical);
+  const bool fits = entry != nullptr && entry->rows == matrix.shape[0] && entry->cols == matrix.shape[1] &&
+                    (matrix.quantized != nullptr || entry->dtype == matrix.entry->dtype);
+  if (fits) return *entry;
+  throw PackedCacheError(ErrorCode::kHashMismatch,
+                         fmt::format("{}: '{}' is not there as the model has it", file.name(), matrix.canonical));
+}
+
+std::shared_ptr<const PackedWeight> WeightLoader::restore(const TensorPlan& matrix) {
+  const PackedEntry& entry = entry_of(matrix);
+  std::atomic<int64_t> done = 0;
+  const WeightSource form{matrix.canonical, entry.dtype, entry.rows, entry.cols, {}, activations_};
+  return counted(matrix, ops::restore_weight(backend_, form, [&](int64_t begin, std::span<std::byte> out) {
+                   cache_.serving()->read(entry, begin, out);
+                   report_part(matrix, done += static_cast<int64_t>(out.size()), entry.bytes);
+                 }));
+}
+
 std::shared_ptr<const PackedWeight> WeightLoader::pack(const TensorPlan& matrix, const StoredRows& stored) {
   WeightSource source{matrix.canonical, stored.dtype, matrix.shape[0], matrix.shape[1], {}, activations_};
+  std::atomic<int64_t> done = 0;
   source.read_rows = [&](int64_t begin, int64_t count, std::span<std::byte> out) {
     read_rows(stored, matrix, begin, count, out);
+    report_part(matrix, done += count, source.rows);
   };
   auto packed = ops::pack_weight(backend_, source);
+  cache_.keep(matrix.canonical, backend_, *packed);
+  return counted(matrix, std::move(packed));
+}
+
+std::shared_ptr<const PackedWeight> WeightLoader::counted(const TensorPlan& matrix,
+                                                          std::shared_ptr<const PackedWeight> packed) {
   packed_bytes_ += packed->bytes();
   report(matrix.bytes());
   return packed;
@@ -132,6 +169,51 @@ Linear WeightLoader::linear(const std::string& prefix) {
 }
 
 std::vector<std::shared_ptr<const PackedWeight>> WeightLoader::alike(const std::vector<std::string>& prefixes) {
+  std::vector<std::shared_ptr<const PackedWeight>> packed;
+  packed.reserve(prefixes.size());
+  if (!cache_.serving()) {
+    pack_alike(prefixes, [&](std::shared_ptr<const PackedWeight> weight) { packed.push_back(std::move(weight)); });
+    return packed;
+  }
+  for (const std::string& prefix : prefixes) {
+    packed.push_back(restore(plan(prefix + ".weight")));
+    check_alike(packed.back()->dtype(), packed.front()->dtype(), prefix);
+  }
+  return packed;
+}
+
+void WeightLoader::check_alike(DType dtype, DType first, const std::string& prefix) const {
+  if (dtype == first) return;
+  throw PackedCacheError(ErrorCode::kHashMismatch,
+                         fmt::format("{}: '{}' has another type than its like", cache_.serving()->name(), prefix));
+}
+
+std::shared_ptr<ExpertSlots> WeightLoader::slots(
+    const std::array<std::vector<std::string>, ExpertSlots::kParts>& prefixes) {
+  if (!cache_.serving()) {  // one in memory at a time
+    for (const std::vector<std::string>& part : prefixes) {
+      pack_alike(part, [](const std::shared_ptr<const PackedWeight>&) {});
+    }
+    return nullptr;
+  }
+  ExpertSlots::Entries entries;
+  for (size_t part = 0; part < prefixes.size(); ++part) {
+    for (const std::string& prefix : prefixes[part]) {
+      const TensorPlan& matrix = plan(prefix + ".weight");
+      entries[part].push_back(&entry_of(matrix));
+      check_alike(entries[part].back()->dtype, entries[part].front()->dtype, prefix);
+      report(matrix.bytes());
+    }
+  }
+  if (!expert_reader_) expert_reader_ = std::make_shared<ExpertReader>(cache_.serving());
+  const auto count = std::min(expert_slots_, static_cast<int64_t>(prefixes.front().size()));
+  auto slots = std::make_shared<ExpertSlots>(backend_, expert_reader_, std::move(entries), count, activations_);
+  packed_bytes_ += slots->bytes();
+  return slots;
+}
+
+void WeightLoader::pack_alike(const std::vector<std::string>& prefixes,
+                              const std::function<void(std::shared_ptr<const PackedWeight>)>& sink) {
   // What a quantised matrix is packed as shows when its scales have been read; the types of others are the file's own.
   std::vector<std::shared_ptr<QuantizedRows>> quantized;
   for (const std::string& prefix : prefixes) {
@@ -142,19 +224,16 @@ std::vector<std::shared_ptr<const PackedWeight>> WeightLoader::alike(const std::
   }
   const bool differ = std::any_of(quantized.begin(), quantized.end(),
                                   [&](const auto& rows) { return rows->dtype() != quantized.front()->dtype(); });
-  std::vector<std::shared_ptr<const PackedWeight>> packed;
-  packed.reserve(prefixes.size());
   auto next = quantized.begin();
   for (const std::string& prefix : prefixes) {
     const TensorPlan& matrix = plan(prefix + ".weight");
     if (matrix.quantized == nullptr) {
-      packed.push_back(pack(matrix, plain_rows(matrix)));
+      sink(pack(matrix, plain_rows(matrix)));
       continue;
     }
     if (differ) (*next)->use_float();
-    packed.push_back(pack(matrix, quantized_rows(matrix, std::move(*next++))));
+    sink(pack(matrix, quantized_rows(matrix, std::move(*next++))));
   }
-  return packed;
 }
 
 Tensor WeightLoader::to_device(const std::vector<float>& values) {

@@ -19,4 +19,14 @@ void download(Ctx& ctx, const Tensor& x, std::span<float> out) {
   ctx.backend.copy_to_host(out.data(), x.data, x.bytes());
 }
 
+void download_ids(Ctx& ctx, const Tensor& tensor, std::span<int32_t> ids) {
+  DUET_CHECK(tensor.dtype == DType::kI32 && static_cast<int64_t>(ids.size()) == tensor.elements());
+  ctx.backend.copy_to_host(ids.data(), tensor.data, tensor.bytes());
+}
+
+void upload_ids(Ctx& ctx, std::span<const int32_t> ids, const Tensor& tensor) {
+  DUET_CHECK(tensor.dtype == DType::kI32 && static_cast<int64_t>(ids.size()) == tensor.elements());
+  ctx.backend.copy_to_device(tensor.data, ids.data(), tensor.bytes());
+}
+
 }  // namespace duet::ops

@@ -11,6 +11,29 @@ std::shared_ptr<const PackedWeight> pack_weight(Backend& backend, const WeightSo
   return backend.pack(source);
 }
 
+std::string packed_layout(const Backend& backend) { return backend.packed_layout(); }
+
+std::shared_ptr<const PackedWeight> restore_weight(Backend& backend, const WeightSource& source,
+                                                   const PackedReader& read) {
+  return backend.restore(source, read);
+}
+
+void copy_packed(Backend& backend, const PackedWeight& weight, int64_t begin, std::span<std::byte> out) {
+  DUET_CHECK(begin >= 0 && begin + static_cast<int64_t>(out.size()) <= weight.bytes());
+  backend.copy_packed(weight, begin, out);
+}
+
+std::shared_ptr<PackedWeight> empty_weight(Backend& backend, const WeightSource& source) {
+  return backend.restore(source, [](int64_t, std::span<std::byte>) {});
+}
+
+std::span<std::byte> packed_memory(Backend& backend, PackedWeight& weight) { return backend.packed_memory(weight); }
+
+void copy_to_packed(Backend& backend, PackedWeight& weight, int64_t begin, std::span<const std::byte> bytes) {
+  DUET_CHECK(begin >= 0 && begin + static_cast<int64_t>(bytes.size()) <= weight.bytes());
+  backend.copy_to_packed(weight, begin, bytes);
+}
+
 namespace {
 
 LinearTerm checked_term(const Tensor& x, const Linear& layer, const Tensor& out, Epilogue epilogue) {

@@ -3,6 +3,7 @@
 #include <initializer_list>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "backend/types.h"
 #include "ops/context.h"
@@ -23,6 +24,18 @@ namespace ops {
 
 /// Reads and packs a matrix into the backend's own layout. Throws what source.read_rows throws, and out_of_memory.
 std::shared_ptr<const PackedWeight> pack_weight(Backend& backend, const WeightSource& source);
+
+/// Packed forms outside of the backend (backend.h): the name of their layout, the way back and the way out.
+std::string packed_layout(const Backend& backend);
+std::shared_ptr<const PackedWeight> restore_weight(Backend& backend, const WeightSource& source,
+                                                   const PackedReader& read);
+void copy_packed(Backend& backend, const PackedWeight& weight, int64_t begin, std::span<std::byte> out);
+/// A weight of zeros that gets its packed form later, and again: source.read_rows is not used.
+std::shared_ptr<PackedWeight> empty_weight(Backend& backend, const WeightSource& source);
+/// Where the host may write the packed form itself while no queued work reads it; empty: copy_to_packed() alone does.
+std::span<std::byte> packed_memory(Backend& backend, PackedWeight& weight);
+/// Replaces bytes from `begin` of the packed form, after all work queued before.
+void copy_to_packed(Backend& backend, PackedWeight& weight, int64_t begin, std::span<const std::byte> bytes);
 
 /// y = x W' + bias; out = y, or out += y with Epilogue::kAdd.
 ///   x [T, in] f32, out [T, out] f32; x and out do not overlap

@@ -24,8 +24,8 @@ struct ExpertLinear {
   int64_t in_dim() const { return experts.front()->cols(); }
 };
 
-/// out[t, j] = x[t] W' or x[t, j] W' with W the expert ids[t, j].
-///   x [T, in] or [T, k, in] f32, ids [T, k] i32 in [0, E), out [T, k, out] f32; x and out do not overlap
+/// out[t, j] = x[t] W' or x[t, j] W' with W the expert ids[t, j]; where ids[t, j] is -1, out stays as it is.
+///   x [T, in] or [T, k, in] f32, ids [T, k] i32 in [-1, E), out [T, k, out] f32; x and out do not overlap
 /// Numerics: each row is computed as linear() computes it, whatever rows share its expert.
 struct ExpertOutput {
   const ExpertLinear& layer;

@@ -140,6 +140,7 @@ BenchResult bench(const SessionOpener& open, const SessionOptions& session_optio
   BenchResult result;
   const std::unique_ptr<Session> session = open(session_options);
   result.load_seconds = elapsed();
+  result.from_packed_cache = session->decoder().from_packed_cache();
   const int64_t vocabulary = session->model().description().spec.vocabulary;
   EngineSubject first(session->engine(), vocabulary, {.prompt_tokens = 1, .answer_tokens = 1});
   first.warm_up(cancelled);
@@ -158,6 +159,7 @@ BenchResult bench(const SessionOpener& open, const SessionOptions& session_optio
     if (progress) progress("measuring", done, total);
   });
   result.resident_bytes = resident_bytes();
+  result.experts = session->decoder().expert_stats();
   keep_larger(result.limits.peaks, measure_peaks(session->pool(), kPeakSeconds));
   result.limits.read = ours.read();
   result.limits.read_one_thread = ours.read_one_thread();

@@ -11,6 +11,7 @@
 #include "base/progress.h"
 #include "chat/session.h"
 #include "model/decoder.h"
+#include "model/expert_slots.h"
 #include "report/compare.h"
 #include "report/kl.h"
 #include "report/peer.h"
@@ -62,9 +63,11 @@ struct BenchResult {
   SpeedPlan plan;
   int repetitions = 0;
   ModelFigures model;
-  double load_seconds = 0;         // until the model was ready
-  double first_token_seconds = 0;  // from the beginning of the load to the first token of an answer
-  uint64_t resident_bytes = 0;     // of this process, after the measurement
+  double load_seconds = 0;             // until the model was ready
+  bool from_packed_cache = false;      // the weights, not from the model's own files
+  std::optional<ExpertStats> experts;  // of the measurement, where they are read from disk
+  double first_token_seconds = 0;      // from the beginning of the load to the first token of an answer
+  uint64_t resident_bytes = 0;         // of this process, after the measurement
   Speed speed;
   StepWork work;
   MachineLimits limits;

@@ -100,6 +100,29 @@ std::vector<Advice> find_advice(const ModelDescription& model, const MemoryPlanO
       if (error.code() != ErrorCode::kUnsupportedFeature) throw;
     }
   }
+  changed = options;
+  int64_t experts = 0, top_k = 0;
+  for (const LayerSpec& layer : model.spec.layers) {
+    if (const auto* moe = std::get_if<MoeFfn>(&layer.ffn)) {
+      experts = std::max(experts, moe->experts);
+      top_k = std::max(top_k, moe->top_k);
+    }
+  }
+  if (experts > 0 && options.arithmetic.expert_slots == 0) {
+    const auto with_slots = [&](int64_t count) {
+      changed.arithmetic.expert_slots = count;
+      return total_with(changed);
+    };
+    const int64_t slots = std::max(top_k, largest_that_fits(experts - 1, 1, memory, with_slots));
+    if (slots < experts) {
+      constexpr int64_t kMega = 1'000'000;
+      const bool mtp = options.arithmetic.mtp;
+      const int64_t bytes = routed_expert_bytes(model, slots, mtp), megabytes = (bytes + kMega - 1) / kMega;
+      const bool same = expert_slots_for(model, megabytes * kMega, mtp) == slots;
+      add(same ? fmt::format("--expert-memory {}MB", megabytes) : fmt::format("--expert-memory {}", bytes),
+          with_slots(slots));
+    }
+  }
   for (const DType type : kWeightTypes) {
     const DTypeInfo& info = dtype_info(type);
     int64_t weights = 0;
@@ -159,6 +182,7 @@ ModelPlan plan_model(const Checkpoint& checkpoint, const ModelDescription& model
   for (const TensorEntry& tensor : checkpoint.tensors()) plan.parameters += tensor.shape.elements();
   plan.memory = plan_memory(model, options);
   plan.work = weight_work(model, options.arithmetic.activations);
+  plan.expert_slots = options.arithmetic.expert_slots;
   plan.machine = std::move(machine);
   const int64_t token_bytes = state_layout(model.spec, options.arithmetic).token_bytes();
   plan.decode_tps = decode_rate(model.spec, plan, 0, 1, token_bytes);

@@ -37,6 +37,7 @@ struct ModelPlan {
   int64_t parameters = 0;
   MemoryPlan memory;
   WeightWork work;
+  int64_t expert_slots = 0;  // of each mixture, where not all experts are in memory
   Machine machine;
   // The most that the machine's limits allow, tokens per second; 0 = not known.
   double decode_tps = 0;       // one sequence, nothing before it

@@ -457,6 +457,115 @@ def check_plan(commands, golden):
     print("plan: figures, synthetic models and errors are right")
 
 
+def check_cache(commands, golden):
+    model = commands.path("kept.gguf")
+    shutil.copy(os.path.join(golden, "gguf", "llama32-tied.bf16.gguf"), model)
+    home = commands.path("home")
+    environment = {**os.environ, "DUET_HOME": home}
+    environment.pop("DUET_CACHE_LIMIT", None)
+
+    def bench(*more, **changes):
+        out, err = commands.run("bench", model, "--prompt", "4", "--gen", "2", "--repetitions", "1", "--json", *more,
+                                env={**environment, **changes})
+        return json.loads(out)["packed_cache"], err
+
+    def kept():
+        return [json.loads(line) for line in commands.run("cache", "list", "--json", env=environment)[0].splitlines()]
+
+    assert bench() == (False, "") and kept() == [], "nothing is kept unless it is asked for"
+    assert bench("--packed-cache") == (False, "")
+    assert bench("--packed-cache") == (True, "")
+    [pack] = kept()
+    assert pack["model"] == "kept" and pack["bytes"] > 0 and not pack["unfinished"], pack
+    assert bench() == (False, ""), "it serves only where it is asked for"
+    assert bench("--packed-cache", "--backend", "ref") == (False, "") and len(kept()) == 2, "another layout is another file"
+    out, _ = commands.run("cache", "list", env=environment)
+    assert "kept" in out and "DUET_CACHE_LIMIT" in out, out
+
+    with open(pack["path"], "r+b") as file:  # damage
+        file.seek(2 << 20)
+        byte = file.read(1)[0]
+        file.seek(2 << 20)
+        file.write(bytes([byte ^ 1]))
+    served, err = bench("--packed-cache")
+    assert not served and len(err.splitlines()) == 1 and "damaged" in err and "written anew" in err, err
+    assert bench("--packed-cache") == (True, "")
+    os.utime(model)
+    served, err = bench("--packed-cache")
+    assert not served and "another state" in err and len(kept()) == 2, err
+
+    def small_files():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+    assert json.loads(commands.run("cache", "clear", "--json", env=environment)[0])["removed"] == 2
+    out, err = commands.run("bench", model, "--prompt", "4", "--gen", "2", "--repetitions", "1", "--json", "--packed-cache",
+                            env=environment, preexec=small_files, restore_signals=False)
+    assert "not kept" in err and len(err.splitlines()) == 1 and json.loads(out)["decode_tps"] > 0, err
+    served, err = bench("--packed-cache", DUET_CACHE_LIMIT="10kB")
+    assert not served and "DUET_CACHE_LIMIT" in err and kept() == [], err
+    commands.fails("bad_value", "bench", model, "--packed-cache", words=["DUET_CACHE_LIMIT", "lots"],
+                   env={**environment, "DUET_CACHE_LIMIT": "lots"})
+    commands.fails("usage_error", "cache", "empty", status=2, words=["empty"])
+    commands.fails("usage_error", "cache", status=2)
+    assert "0 removed" in commands.run("cache", "clear", env=environment)[0]
+
+    both = [commands.start("bench", model, "--prompt", "4", "--gen", "2", "--repetitions", "1", "--json", "--packed-cache",
+                           env=environment) for _ in range(4)]
+    for process in both:
+        out, err = process.communicate(timeout=120)
+        assert (process.returncode, err) == (0, b""), (process.returncode, err)
+    assert [pack["unfinished"] for pack in kept()] == [False] and bench("--packed-cache") == (True, "")
+    config = os.path.join(golden, "text", "qwen3moe")
+    for served in (False, True):
+        out, _ = commands.run("bench", config, "--synthetic=3", "--packed-cache", "--prompt", "4", "--gen", "2", "--repetitions",
+                              "1", "--json", env=environment)
+        assert json.loads(out)["packed_cache"] == served, out
+    print("cache: what is kept serves, damage and a full disk cost the cache alone")
+
+
+def check_experts(commands, golden):
+    model = os.path.join(golden, "text", "qwen3moe")
+    environment = {**os.environ, "DUET_HOME": commands.path("experts_home")}
+    plan = json.loads(commands.run("plan", model, "--machine", "1", "--json")[0])
+    experts = 8 * 2 * 3 * 20 * 48 * 2  # of two layers, three matrices each, bf16
+    part = json.loads(commands.run("plan", model, "--machine", "1", "--json", "--expert-memory", str(experts // 2))[0])
+    assert plan["expert_slots"] is None and part["expert_slots"] == 4, part
+    assert plan["weight_bytes"] - part["weight_bytes"] == experts // 2, (plan, part)
+    assert plan["total_bytes"] - part["total_bytes"] == experts // 2, (plan, part)
+
+    too_small = str((plan["total_bytes"] - experts // 4) / 1e9)
+    advice = {one["change"]: one for one in json.loads(commands.run("plan", model, "--machine", too_small, "--json")[0])["advice"]}
+    change = f"--expert-memory {experts * 3 // 4}"
+    assert advice[change]["fits"] and advice[change]["total_bytes"] == plan["total_bytes"] - experts // 4, advice
+
+    ids, out = commands.write("expert_ids.json", [[1, 2, 3, 4, 5, 6], [9, 8, 7]]), commands.path("experts.safetensors")
+    base = ["logits", model, "--ids-file", ids, "--out", out, "--greedy", "4"]
+    commands.run(*base)
+    expected = golden_safetensors.read(out)
+    for memory in (experts * 3 // 8, experts // 2, experts * 10):
+        _, err = commands.run(*base, "--expert-memory", str(memory), env=environment)
+        assert err == "" and golden_safetensors.read(out) == expected, memory
+    out, err = commands.run("bench", model, "--prompt", "8", "--gen", "4", "--repetitions", "1", "--json", "--expert-memory",
+                            str(experts // 2), env=environment)
+    result = json.loads(out)
+    assert err == "" and result["weight_bytes"] == part["weight_bytes"] and result["packed_cache"], result
+    assert result["expert_reads"] > 0 and result["expert_read_bytes"] > 0 and 0 < result["expert_hit_rate"] < 1, result
+
+    for command in (["bench", model], base, ["plan", model, "--machine", "1"]):
+        for size in ("0", "1", str(experts * 3 // 8 - 1)):
+            commands.fails("bad_value", *command, "--expert-memory", size, words=[size, str(experts * 3 // 8), str(experts)],
+                           env=environment)
+        for size in ("-1", "lots", "4XB", ""):
+            commands.fails("usage_error", *command, f"--expert-memory={size}", status=2, words=["--expert-memory"], env=environment)
+        dense = [os.path.join(golden, "text", "qwen3-dense") if word == model else word for word in command]
+        commands.fails("unsupported_feature", *dense, "--expert-memory", "1GB", words=["no experts"], env=environment)
+    _, err = commands.run(*base, "--expert-memory", str(experts // 2), status=1, env={**environment, "DUET_CACHE_LIMIT": "1kB",
+                                                                                    "DUET_HOME": commands.path("other_home")})
+    assert "DUET_CACHE_LIMIT" in err and "could not be written [io_error]" in err, err
+    print("experts: the same logits from fewer in memory, sizes are judged, the plan knows them")
+
+
 def check_manual(commands):
     page, _ = commands.run("man")
     helped, _ = commands.run("--help")
@@ -483,6 +592,8 @@ def main():
             check_compare(commands, golden)
             check_bench(commands, golden)
             check_plan(commands, golden)
+            check_cache(commands, golden)
+            check_experts(commands, golden)
             return 0
         probe = subprocess.run([duet, "run", model[0], "--json", "-n", "1", "x"], stdin=subprocess.DEVNULL, capture_output=True,
                                timeout=600, check=False)

@@ -43,6 +43,24 @@ std::unique_ptr<PackedWeight> CpuBackend::pack(const WeightSource& source) {
   return weight;
 }
 
+std::unique_ptr<PackedWeight> CpuBackend::restore(const WeightSource& source, const PackedReader& read) {
+  std::unique_ptr<CpuPackedWeight> weight = restore_cpu_weight(source, read, level_.kernels, pool_, *this);
+  reserve_activations(weight->cols());
+  return weight;
+}
+
+void CpuBackend::copy_packed(const PackedWeight& weight, int64_t begin, std::span<std::byte> out) noexcept {
+  if (!out.empty()) std::memcpy(out.data(), static_cast<const CpuPackedWeight&>(weight).data() + begin, out.size());
+}
+
+std::span<std::byte> CpuBackend::packed_memory(PackedWeight& weight) noexcept {
+  return {static_cast<CpuPackedWeight&>(weight).data(), static_cast<size_t>(weight.bytes())};
+}
+
+void CpuBackend::copy_to_packed(PackedWeight& weight, int64_t begin, std::span<const std::byte> bytes) noexcept {
+  if (!bytes.empty()) std::memcpy(static_cast<CpuPackedWeight&>(weight).data() + begin, bytes.data(), bytes.size());
+}
+
 float* CpuBackend::scratch(int worker) const {
   return reinterpret_cast<float*>(scratch_.data()) + worker * kWorkerFloats;
 }

@@ -30,6 +30,11 @@ class CpuBackend final : public Backend {
   std::string_view name() const override { return "cpu"; }
   std::string_view level() const { return level_.name; }
   std::unique_ptr<PackedWeight> pack(const WeightSource& source) override;
+  std::string packed_layout() const override { return cpu_packed_layout(level_.kernels); }
+  std::unique_ptr<PackedWeight> restore(const WeightSource& source, const PackedReader& read) override;
+  void copy_packed(const PackedWeight& weight, int64_t begin, std::span<std::byte> out) noexcept override;
+  std::span<std::byte> packed_memory(PackedWeight& weight) noexcept override;
+  void copy_to_packed(PackedWeight& weight, int64_t begin, std::span<const std::byte> bytes) noexcept override;
   void embed_rows(const PackedWeight& table, std::span<const int32_t> ids, Tensor out) noexcept override;
   void linear(Tensor x, std::span<const LinearTerm> terms) noexcept override;
   void route_top_k(Tensor logits, RouterScore score, Tensor ids, Tensor weights) noexcept override;

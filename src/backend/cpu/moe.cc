@@ -28,11 +28,14 @@ void CpuBackend::grouped_linear(Tensor x, Tensor ids, std::span<const GroupedTer
 
   // Slots by expert, in ascending order within one: a counting sort.
   std::vector<int64_t> first(experts + 1, 0);
-  for (int64_t slot = 0; slot < slots; ++slot) ++first[static_cast<size_t>(expert_of[slot]) + 1];
+  for (int64_t slot = 0; slot < slots; ++slot) {
+    if (expert_of[slot] >= 0) ++first[static_cast<size_t>(expert_of[slot]) + 1];
+  }
   for (size_t e = 0; e < experts; ++e) first[e + 1] += first[e];
   std::vector<int32_t> out_rows(static_cast<size_t>(slots)), x_rows(static_cast<size_t>(slots));
   std::vector<int64_t> next(first.begin(), first.end() - 1);
   for (int64_t slot = 0; slot < slots; ++slot) {
+    if (expert_of[slot] < 0) continue;
     const auto at = static_cast<size_t>(next[static_cast<size_t>(expert_of[slot])]++);
     out_rows[at] = static_cast<int32_t>(slot);
     x_rows[at] = static_cast<int32_t>(own_rows ? slot : slot / top_k);

@@ -146,6 +146,46 @@ TEST_P(MoeLevel, GroupedLinearHasTheBitsOfEachRowAlone) {
   }
 }
 
+/// What has no expert in this call stays as it was, and the others are as in one call for all: passes add up.
+TEST_P(MoeLevel, GroupedLinearLeavesRowsWithoutAnExpertAlone) {
+  constexpr int64_t kIn = 256, kOut = 40, kExperts = 6, kTopK = 3;
+  for (const Activations activations : {Activations::kF32, Activations::kNative}) {
+    for (const int64_t tokens : {int64_t{1}, int64_t{50}}) {
+      const Cpu cpu(GetParam());
+      const std::unique_ptr<Backend> ref = make_ref_backend();
+      for (Backend* backend : {cpu.backend.get(), ref.get()}) {
+        const Experts experts(*backend, DType::kQ4_K, activations, kExperts, kOut, kIn);
+        std::vector<int32_t> ids = choose(Choice::kRandom, tokens, kExperts, kTopK);
+        std::vector<float> x = test::random_floats(tokens * kIn, next_seed());
+        std::vector<float> whole(ids.size() * kOut, 42.0f), parts = whole;
+        const auto run = [&](std::vector<int32_t>& chosen, std::vector<float>& y) {
+          const GroupedTerm term = {experts.weights, view(y, Shape{tokens, kTopK, kOut})};
+          backend->grouped_linear(view(x, Shape{tokens, kIn}), view_ids(chosen, Shape{tokens, kTopK}), {&term, 1});
+        };
+        run(ids, whole);
+        std::vector<int32_t> none(ids.size(), -1);
+        run(none, parts);
+        EXPECT_TRUE(test::same_bits(parts, std::vector<float>(parts.size(), 42.0f)));
+        for (int32_t first = 0; first < kExperts; first += 2) {
+          std::vector<int32_t> pass = ids;
+          std::vector<float> expected = parts;
+          for (size_t i = 0; i < pass.size(); ++i) {
+            if (pass[i] / 2 != first / 2) {
+              pass[i] = -1;
+            } else {
+              std::copy_n(whole.begin() + static_cast<int64_t>(i) * kOut, kOut,
+                          expected.begin() + static_cast<int64_t>(i) * kOut);
+            }
+          }
+          run(pass, parts);
+          EXPECT_TRUE(test::same_bits(parts, expected));
+        }
+        EXPECT_TRUE(test::same_bits(parts, whole));
+      }
+    }
+  }
+}
+
 /// One call may mix both arithmetics, and types.
 TEST_P(MoeLevel, TermsOfDifferentTypesAndArithmeticDoNotSeeEachOther) {
   const Cpu cpu(GetParam());

@@ -54,6 +54,53 @@ TEST(Pack, EveryTypeKeepsItsBytesAndReadsBackItsRows) {
   }
 }
 
+std::vector<std::byte> packed_form(const Cpu& cpu, const PackedWeight& weight) {
+  std::vector<std::byte> bytes(static_cast<size_t>(weight.bytes()));
+  cpu->copy_packed(weight, 0, bytes);
+  return bytes;
+}
+
+TEST(Pack, APackedFormComesBackBitForBit) {
+  for (const std::string& level : test::levels_here()) {
+    const Cpu cpu(level);
+    for (const DType dtype : test::weight_types()) {
+      if (!std::filesystem::exists(test::golden("quant") / (std::string(dtype_info(dtype).name) + ".safetensors")))
+        continue;
+      SCOPED_TRACE(std::string(dtype_info(dtype).name) + " " + level);
+      const Matrix m = golden_matrix(dtype);
+      const auto weight = cpu->pack(m.source());
+      const std::vector<std::byte> packed = packed_form(cpu, *weight);
+      std::atomic<int64_t> read = 0;
+      const auto restored = cpu->restore(m.source(), [&](int64_t begin, std::span<std::byte> out) {
+        EXPECT_EQ(begin % kPackedPieceBytes, 0);
+        std::copy_n(packed.begin() + begin, out.size(), out.begin());
+        read += static_cast<int64_t>(out.size());
+      });
+      EXPECT_EQ(read, weight->bytes());
+      EXPECT_EQ(packed_form(cpu, *restored), packed);
+      EXPECT_EQ(restored->activations(), weight->activations());
+      std::vector<float> rows(static_cast<size_t>(m.rows * m.cols)), again(rows.size());
+      std::vector<int32_t> ids(static_cast<size_t>(m.rows));
+      for (int32_t i = 0; i < m.rows; ++i) ids[static_cast<size_t>(i)] = i;
+      cpu->embed_rows(*weight, ids, test::view(rows, Shape{m.rows, m.cols}));
+      // Its memory can be written again.
+      const auto memory = cpu->packed_memory(*restored);
+      ASSERT_EQ(memory.size(), packed.size());
+      std::fill(memory.begin(), memory.end(), std::byte{0});
+      cpu->copy_to_packed(*restored, 0, packed);
+      cpu->embed_rows(*restored, ids, test::view(again, Shape{m.rows, m.cols}));
+      EXPECT_TRUE(test::same_bits(again, rows));
+    }
+  }
+}
+
+TEST(Pack, WhatReadingThrowsComesOut) {
+  const Cpu cpu(std::string(test::levels_here().front()));
+  const Matrix m = golden_matrix(DType::kQ8_0);
+  EXPECT_ERROR(cpu->restore(m.source(), [](int64_t, std::span<std::byte>) { fail(ErrorCode::kIoError, "gone"); }),
+               ErrorCode::kIoError, "gone");
+}
+
 TEST(Pack, UnpackKernelsEqualDequantizeBitForBit) {
   for (const std::string& level : test::levels_here()) {
     const CpuKernels kernels = test::choose_level(level).kernels;

@@ -24,6 +24,27 @@ const TypeKernels* kernels_of(const CpuKernels& kernels, DType dtype) {
   return &kernels.types[index];
 }
 
+/// Runs body(begin, end, worker) as ThreadPool::parallel_for does and throws the first thing that it threw, after all
+/// have ended; what comes later is not begun.
+void parallel_for_throwing(ThreadPool& pool, int64_t count, int64_t grain,
+                           const std::function<void(int64_t begin, int64_t end, int worker)>& body) {
+  std::mutex mutex;
+  std::exception_ptr error;
+  std::atomic<bool> failed = false;
+  const auto guarded = [&](int64_t begin, int64_t end, int worker) {
+    if (failed) return;
+    try {
+      body(begin, end, worker);
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      if (!error) error = std::current_exception();
+      failed = true;
+    }
+  };
+  pool.parallel_for(count, grain, std::ref(guarded));
+  if (error) std::rethrow_exception(error);
+}
+
 }  // namespace
 
 CpuPackedWeight::CpuPackedWeight(Buffer data, const WeightSource& source, bool has_panels)
@@ -80,8 +101,17 @@ void CpuPackedWeight::expand_plain(int64_t first_row, int64_t begin, int64_t col
   }
 }
 
-std::unique_ptr<CpuPackedWeight> pack_cpu_weight(const WeightSource& source, const CpuKernels& kernels,
-                                                 ThreadPool& pool, Device& device) {
+std::string cpu_packed_layout(const CpuKernels& kernels) {
+  uint64_t types = 0;
+  static_assert(CpuKernels::kTypes <= 64);
+  for (int type = 0; type < CpuKernels::kTypes; ++type) {
+    if (kernels.types[type].unpack != nullptr) types |= uint64_t{1} << type;
+  }
+  return fmt::format("cpu panels of {} rows, version 1, types {:x}", kPanelRows, types);
+}
+
+std::unique_ptr<CpuPackedWeight> empty_cpu_weight(const WeightSource& source, const CpuKernels& kernels,
+                                                  Device& device) {
   if (!can_dequantize(source.dtype)) {
     fail(ErrorCode::kBadDtype, "{}: {} is no weight type", source.name, dtype_info(source.dtype).name);
   }
@@ -96,51 +126,56 @@ std::unique_ptr<CpuPackedWeight> pack_cpu_weight(const WeightSource& source, con
          source.cols);
   }
   const bool has_panels = kernels_of(kernels, source.dtype) != nullptr;
-  Buffer data = device.allocate(packed_bytes(info, source.rows, source.cols));
-  if (data.bytes() == 0) return std::make_unique<CpuPackedWeight>(std::move(data), source, has_panels);
+  return std::make_unique<CpuPackedWeight>(device.allocate(packed_bytes(info, source.rows, source.cols)), source,
+                                           has_panels);
+}
 
-  const int64_t panel_bytes = kPanelRows * row_bytes;
+std::unique_ptr<CpuPackedWeight> restore_cpu_weight(const WeightSource& source, const PackedReader& read,
+                                                    const CpuKernels& kernels, ThreadPool& pool, Device& device) {
+  auto weight = empty_cpu_weight(source, kernels, device);
+  const int64_t bytes = weight->bytes();
+  constexpr int64_t kPieces = 4;  // of one request
+  parallel_for_throwing(pool, (bytes + kPackedPieceBytes - 1) / kPackedPieceBytes, kPieces,
+                        [&](int64_t begin, int64_t end, int) {
+                          const int64_t at = begin * kPackedPieceBytes;
+                          const int64_t count = std::min(end * kPackedPieceBytes, bytes) - at;
+                          read(at, {weight->data() + at, static_cast<size_t>(count)});
+                        });
+  return weight;
+}
+
+std::unique_ptr<CpuPackedWeight> pack_cpu_weight(const WeightSource& source, const CpuKernels& kernels,
+                                                 ThreadPool& pool, Device& device) {
+  auto weight = empty_cpu_weight(source, kernels, device);
+  if (weight->bytes() == 0) return weight;
+  const int64_t row_bytes = weight->row_bytes(), panel_bytes = weight->panel_bytes(), panels = weight->panels();
   const int64_t step = std::max<int64_t>(1, kStagingBytes / panel_bytes);  // panels
-  const int64_t panels = has_panels ? source.rows / kPanelRows : 0;
   std::vector<std::vector<std::byte>> staging(static_cast<size_t>(pool.threads()));
-  std::mutex mutex;
-  std::exception_ptr error;
-  std::atomic<bool> failed = false;
   const auto pack_panels = [&](int64_t begin, int64_t end, int worker) {
-    if (failed) return;
-    try {
-      std::byte* const out = data.data() + begin * panel_bytes;
-      const int64_t whole = std::clamp<int64_t>(panels - begin, 0, end - begin);
-      const int64_t rows = std::min(end * kPanelRows, source.rows) - begin * kPanelRows;
-      if (whole > 0) {
-        std::vector<std::byte>& in = staging[static_cast<size_t>(worker)];
-        in.resize(static_cast<size_t>(whole * panel_bytes));
-        source.read_rows(begin * kPanelRows, whole * kPanelRows, in);
-        for (int64_t p = 0; p < whole; ++p) {
-          interleave_panel(source.dtype, in.data() + p * panel_bytes, source.cols / info.block_size,
-                           out + p * panel_bytes);
-        }
+    std::byte* const out = weight->data() + begin * panel_bytes;
+    const int64_t whole = std::clamp<int64_t>(panels - begin, 0, end - begin);
+    const int64_t rows = std::min(end * kPanelRows, source.rows) - begin * kPanelRows;
+    if (whole > 0) {
+      std::vector<std::byte>& in = staging[static_cast<size_t>(worker)];
+      in.resize(static_cast<size_t>(whole * panel_bytes));
+      source.read_rows(begin * kPanelRows, whole * kPanelRows, in);
+      for (int64_t p = 0; p < whole; ++p) {
+        interleave_panel(source.dtype, in.data() + p * panel_bytes, source.cols / weight->block_size(),
+                         out + p * panel_bytes);
       }
-      const int64_t plain = rows - whole * kPanelRows;
-      if (plain > 0) {
-        source.read_rows(begin * kPanelRows + whole * kPanelRows, plain,
-                         {out + whole * panel_bytes, static_cast<size_t>(plain * row_bytes)});
-      }
-    } catch (...) {
-      const std::lock_guard lock(mutex);
-      if (!error) error = std::current_exception();
-      failed = true;
+    }
+    const int64_t plain = rows - whole * kPanelRows;
+    if (plain > 0) {
+      source.read_rows(begin * kPanelRows + whole * kPanelRows, plain,
+                       {out + whole * panel_bytes, static_cast<size_t>(plain * row_bytes)});
     }
   };
-  pool.parallel_for((source.rows + kPanelRows - 1) / kPanelRows, step, std::ref(pack_panels));
-  if (error) {
-    try {
-      std::rethrow_exception(error);
-    } catch (const std::bad_alloc&) {
-      fail(ErrorCode::kOutOfMemory, "{}: cannot get {} bytes to read it", source.name, step * panel_bytes);
-    }
+  try {
+    parallel_for_throwing(pool, (source.rows + kPanelRows - 1) / kPanelRows, step, pack_panels);
+  } catch (const std::bad_alloc&) {
+    fail(ErrorCode::kOutOfMemory, "{}: cannot get {} bytes to read it", source.name, step * panel_bytes);
   }
-  return std::make_unique<CpuPackedWeight>(std::move(data), source, has_panels);
+  return weight;
 }
 
 }  // namespace duet

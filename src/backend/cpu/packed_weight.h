@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "backend/backend.h"
 #include "backend/cpu/kernels.h"
@@ -21,6 +22,8 @@ class CpuPackedWeight final : public PackedWeight {
   /// Whole panels; rows from panels() * 16 on are plain.
   int64_t panels() const { return panels_; }
   int64_t panel_bytes() const { return kPanelRows * row_bytes_; }
+  std::byte* data() { return data_.data(); }
+  const std::byte* data() const { return data_.data(); }
   const std::byte* panel(int64_t p) const { return data_.data() + p * panel_bytes(); }
   const std::byte* plain_row(int64_t row) const { return data_.data() + row * row_bytes_; }
   int64_t block_size() const { return block_size_; }
@@ -40,8 +43,21 @@ class CpuPackedWeight final : public PackedWeight {
   int64_t row_bytes_ = 0, panels_ = 0, block_size_ = 1, block_bytes_ = 0;
 };
 
+/// Names what the bytes of a packed weight depend on beside the source: the order in a panel, and which types have
+/// panels.
+std::string cpu_packed_layout(const CpuKernels& kernels);
+
+/// A weight whose bytes are still zeros; source.read_rows is not used. Throws out_of_memory, bad_dtype (a type that is
+/// no weight), bad_shape, size_overflow.
+std::unique_ptr<CpuPackedWeight> empty_cpu_weight(const WeightSource& source, const CpuKernels& kernels,
+                                                  Device& device);
+
+/// The weight with this packed form, read in parallel. Throws what `read` and empty_cpu_weight() throw.
+std::unique_ptr<CpuPackedWeight> restore_cpu_weight(const WeightSource& source, const PackedReader& read,
+                                                    const CpuKernels& kernels, ThreadPool& pool, Device& device);
+
 /// Reads `source` in bounded pieces, in parallel, and packs it into memory of `device`.
-/// Throws what source.read_rows throws, out_of_memory, bad_dtype (a type that is no weight), bad_shape.
+/// Throws what source.read_rows and empty_cpu_weight() throw.
 std::unique_ptr<CpuPackedWeight> pack_cpu_weight(const WeightSource& source, const CpuKernels& kernels,
                                                  ThreadPool& pool, Device& device);
 

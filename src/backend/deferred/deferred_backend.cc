@@ -64,6 +64,19 @@ class DeferredBackend final : public Backend {
  public:
   std::string_view name() const override { return "deferred"; }
   std::unique_ptr<PackedWeight> pack(const WeightSource& source) override { return ref_.pack(source); }
+  std::string packed_layout() const override { return ref_.packed_layout(); }
+  std::unique_ptr<PackedWeight> restore(const WeightSource& source, const PackedReader& read) override {
+    return ref_.restore(source, read);
+  }
+  void copy_packed(const PackedWeight& weight, int64_t begin, std::span<std::byte> out) noexcept override {
+    ref_.copy_packed(weight, begin, out);
+  }
+  std::span<std::byte> packed_memory(PackedWeight&) noexcept override { return {}; }
+  void copy_to_packed(PackedWeight& weight, int64_t begin, std::span<const std::byte> bytes) noexcept override {
+    later([this, &weight, begin, data = std::vector<std::byte>(bytes.begin(), bytes.end())] {
+      ref_.copy_to_packed(weight, begin, data);
+    });
+  }
 
   void embed_rows(const PackedWeight& table, std::span<const int32_t> ids, Tensor out) noexcept override {
     later(

@@ -20,7 +20,9 @@ void RefBackend::grouped_linear(Tensor x, Tensor ids, std::span<const GroupedTer
   const int64_t top_k = ids.dim(1), in = x.dim(x.shape.rank() - 1), slots = ids.elements();
   for (int64_t slot = 0; slot < slots; ++slot) {
     const Tensor row = x.reshaped({x.elements() / in, in}).rows(x.shape.rank() == 3 ? slot : slot / top_k, 1);
-    const auto expert = static_cast<size_t>(reinterpret_cast<const int32_t*>(ids.data)[slot]);
+    const int32_t id = reinterpret_cast<const int32_t*>(ids.data)[slot];
+    if (id < 0) continue;
+    const auto expert = static_cast<size_t>(id);
     for (const GroupedTerm& term : terms) {
       const Tensor out = term.out.reshaped({slots, term.out.dim(2)}).rows(slot, 1);
       const LinearTerm product{term.experts[expert], {}, Epilogue::kNone, out};

@@ -43,6 +43,28 @@ std::unique_ptr<PackedWeight> RefBackend::pack(const WeightSource& source) {
   return std::make_unique<RefWeight>(source);
 }
 
+std::unique_ptr<PackedWeight> RefBackend::restore(const WeightSource& source, const PackedReader& read) {
+  auto weight = std::make_unique<RefWeight>(source, RefWeight::Empty{});
+  for (int64_t at = 0; at < weight->bytes(); at += kPackedPieceBytes) {
+    const int64_t count = std::min(kPackedPieceBytes, weight->bytes() - at);
+    read(at, weight->data().subspan(static_cast<size_t>(at), static_cast<size_t>(count)));
+  }
+  return weight;
+}
+
+void RefBackend::copy_packed(const PackedWeight& weight, int64_t begin, std::span<std::byte> out) noexcept {
+  const auto from = static_cast<const RefWeight&>(weight).data().subspan(static_cast<size_t>(begin), out.size());
+  std::copy(from.begin(), from.end(), out.begin());
+}
+
+std::span<std::byte> RefBackend::packed_memory(PackedWeight& weight) noexcept {
+  return static_cast<RefWeight&>(weight).data();
+}
+
+void RefBackend::copy_to_packed(PackedWeight& weight, int64_t begin, std::span<const std::byte> bytes) noexcept {
+  std::copy(bytes.begin(), bytes.end(), static_cast<RefWeight&>(weight).data().begin() + begin);
+}
+
 void RefBackend::embed_rows(const PackedWeight& table, std::span<const int32_t> ids, Tensor out) noexcept {
   const auto& weight = static_cast<const RefWeight&>(table);
   for (size_t t = 0; t < ids.size(); ++t)

@@ -10,6 +10,11 @@ class RefBackend final : public Backend {
  public:
   std::string_view name() const override { return "ref"; }
   std::unique_ptr<PackedWeight> pack(const WeightSource& source) override;
+  std::string packed_layout() const override { return "rows as they are, version 1"; }
+  std::unique_ptr<PackedWeight> restore(const WeightSource& source, const PackedReader& read) override;
+  void copy_packed(const PackedWeight& weight, int64_t begin, std::span<std::byte> out) noexcept override;
+  std::span<std::byte> packed_memory(PackedWeight& weight) noexcept override;
+  void copy_to_packed(PackedWeight& weight, int64_t begin, std::span<const std::byte> bytes) noexcept override;
   void embed_rows(const PackedWeight& table, std::span<const int32_t> ids, Tensor out) noexcept override;
   void linear(Tensor x, std::span<const LinearTerm> terms) noexcept override;
   void route_top_k(Tensor logits, RouterScore score, Tensor ids, Tensor weights) noexcept override;

@@ -14,10 +14,12 @@ namespace duet {
 /// The rows as the file has them: nothing is rearranged, so this is the plainest reading of a weight.
 class RefWeight final : public PackedWeight {
  public:
-  explicit RefWeight(const WeightSource& source)
+  struct Empty {};
+  RefWeight(const WeightSource& source, Empty)
       : PackedWeight(source),
         row_bytes_(row_bytes(dtype_info(source.dtype), source.cols)),
-        data_(static_cast<size_t>(packed_bytes(dtype_info(source.dtype), source.rows, source.cols))) {
+        data_(static_cast<size_t>(packed_bytes(dtype_info(source.dtype), source.rows, source.cols))) {}
+  explicit RefWeight(const WeightSource& source) : RefWeight(source, Empty{}) {
     constexpr int64_t kStagingBytes = int64_t{4} << 20;
     const int64_t step = std::max<int64_t>(1, kStagingBytes / std::max<int64_t>(1, row_bytes_));
     for (int64_t row = 0; row < source.rows; row += step) {
@@ -28,6 +30,8 @@ class RefWeight final : public PackedWeight {
     }
   }
   int64_t bytes() const override { return static_cast<int64_t>(data_.size()); }
+  std::span<std::byte> data() { return data_; }
+  std::span<const std::byte> data() const { return data_; }
   const std::byte* row(int64_t index) const { return data_.data() + index * row_bytes_; }
   void dequantize_row(int64_t index, float* out) const { dequantize(dtype(), row(index), cols(), out); }
 
