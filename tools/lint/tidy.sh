@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # clang-tidy 14 with the checks of .clang-tidy over the layers whose headers are quick to read. It needs a configured build for
-# the compiler's options: tidy.sh [BUILD_FOLDER] (default: build/release). --self-test: bad names must be found.
+# the compiler's options: tidy.sh [BUILD_FOLDER] (default: build/fast). --self-test: bad names must be found.
 set -euo pipefail
 cd "$(dirname -- "$(readlink -f -- "$0")")/../.."
 
@@ -42,8 +42,8 @@ if [ "${1:-}" = --self-test ]; then
   exit 0
 fi
 
-build=${1:-build/release}
-[ -f "$build/compile_commands.json" ] || { echo "tidy: $build is not configured (cmake --preset release)" >&2; exit 2; }
+build=${1:-build/fast}
+[ -f "$build/compile_commands.json" ] || { echo "tidy: $build is not configured (cmake --preset fast)" >&2; exit 2; }
 # json.cc is left out for the headers of nlohmann, the levels of the processor for their options, which are set one by one.
 git ls-files -z -- 'src/base/*.cc' 'src/tensor/*.cc' 'src/formats/*.cc' 'src/text/*.cc' 'src/state/*.cc' 'src/model/*.cc' \
   ':!*_test.cc' ':!src/base/json.cc' | check_all -p "$build" --extra-arg=-w
