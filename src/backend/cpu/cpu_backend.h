@@ -87,8 +87,8 @@ class CpuBackend final : public Backend {
 
   ThreadPool& pool_;
   CpuLevel level_;
-  SlabMemory memory_;   // goes after what lies in it
-  Buffer scratch_;  // [threads, kWorkerFloats]
+  SlabMemory memory_;  // goes after what lies in it
+  Buffer scratch_;     // [threads, kWorkerFloats]
   std::mutex activations_mutex_;
   Buffer activations_;  // a block of activation rows in row tiles
 };
