@@ -1,6 +1,7 @@
 #include "model/expert_slots.h"
 
 #include <algorithm>
+#include <system_error>
 #include <utility>
 
 #include "base/check.h"
@@ -16,10 +17,18 @@ constexpr int kReadThreads = 4;
 }  // namespace
 
 ExpertReader::ExpertReader(std::shared_ptr<const PackedCacheFile> file) : file_(std::move(file)) {
-  for (int i = 0; i < kReadThreads; ++i) threads_.emplace_back([this] { work(); });
+  try {
+    for (int i = 0; i < kReadThreads; ++i) threads_.emplace_back([this] { work(); });
+  } catch (const std::system_error& error) {
+    end();
+    fail(ErrorCode::kOutOfMemory, "the system starts {} of {} threads that read experts: {}", threads_.size(),
+         kReadThreads, error.what());
+  }
 }
 
-ExpertReader::~ExpertReader() {
+ExpertReader::~ExpertReader() { end(); }
+
+void ExpertReader::end() noexcept {
   {
     const std::lock_guard lock(mutex_);
     ends_ = true;

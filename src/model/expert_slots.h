@@ -59,6 +59,7 @@ class ExpertReader {
 
  private:
   void work();
+  void end() noexcept;
 
   std::shared_ptr<const PackedCacheFile> file_;
   std::mutex mutex_;
