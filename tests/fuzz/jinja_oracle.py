@@ -79,9 +79,12 @@ def to_json(value, ensure_ascii=False, indent=None, separators=None, sort_keys=F
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
+NUL_IN_TIME = "strftime() up to Python 3.13 ends at a NUL, as in C"
+
+
 def strftime_now(format):
     if "\0" in format:
-        EXCUSES.reasons.add("strftime() up to Python 3.13 ends at a NUL, as in C")
+        EXCUSES.reasons.add(NUL_IN_TIME)
     return datetime.datetime.fromisoformat(NOW).strftime(format)
 
 
@@ -182,6 +185,8 @@ def expect(record):
     except Exception as error:
         if isinstance(error, NameError) and error.name in ("inf", "nan"):
             return None  # Jinja2 writes such a constant into its Python code as a name that Python does not have: a fault, no rule
+        if EXCUSES.reasons & {NUL_IN_TIME}:
+            return None  # another text may have taken another way to another error
         kind = kind_of(error)
         message = getattr(error, "message", None)
         return ("raised", message) if kind == "raised" and isinstance(message, str) and not EXCUSES.reasons else ("error", kind)

@@ -1,7 +1,6 @@
 #include "text/jinja/globals.h"
 
 #include <algorithm>
-#include <array>
 #include <ctime>
 
 #include "base/utf8.h"
@@ -9,6 +8,7 @@
 #include "text/jinja/iterators.h"
 #include "text/jinja/operators.h"
 #include "text/jinja/signature.h"
+#include "text/jinja/strftime.h"
 #include "text/jinja/text_form.h"
 
 namespace duet::jinja {
@@ -163,174 +163,12 @@ Value strftime_now(Runtime& runtime, Args& args) {
   }
   if (!is_valid_utf8(bound[0].text())) raise_type("'utf-8' codec can't encode the format: surrogates not allowed");
   runtime.budget.check_size(static_cast<int64_t>(bound[0].text().size()) * 32);
-  return runtime.string(format_time(now, bound[0].text()));
-}
-
-constexpr std::array<std::string_view, 7> kDays{"Sunday",   "Monday", "Tuesday", "Wednesday",
-                                                "Thursday", "Friday", "Saturday"};
-constexpr std::array<std::string_view, 12> kMonths{"January",   "February", "March",    "April",
-                                                   "May",       "June",     "July",     "August",
-                                                   "September", "October",  "November", "December"};
-
-int iso_week(const std::tm& time, int& year) {
-  const auto weeks_in = [](int y) {
-    const auto last_day = [](int v) { return (v + v / 4 - v / 100 + v / 400) % 7; };
-    return last_day(y) == 4 || last_day(y - 1) == 3 ? 53 : 52;
-  };
-  year = time.tm_year + 1900;
-  const int week = (time.tm_yday + 1 - (time.tm_wday + 6) % 7 - 1 + 10) / 7;
-  if (week < 1) return weeks_in(--year);
-  if (week > weeks_in(year)) {
-    ++year;
-    return 1;
-  }
-  return week;
+  std::string text = strftime(now, bound[0].text());
+  runtime.budget.check_size(static_cast<int64_t>(text.size()));
+  return runtime.string(std::move(text));
 }
 
 }  // namespace
-
-std::string format_time(const std::tm& time, std::string_view format) {
-  std::string out;
-  const int hour12 = time.tm_hour % 12 == 0 ? 12 : time.tm_hour % 12;
-  const int year = time.tm_year + 1900;
-  int iso_year = 0;
-  for (size_t i = 0; i < format.size(); ++i) {
-    if (format[i] != '%' || i + 1 == format.size()) {
-      out += format[i];
-      continue;
-    }
-    const char code = format[++i];
-    const auto add = [&](const std::string& text) { out += text; };
-    switch (code) {
-      case 'a':
-        out += kDays[static_cast<size_t>(time.tm_wday)].substr(0, 3);
-        break;
-      case 'A':
-        out += kDays[static_cast<size_t>(time.tm_wday)];
-        break;
-      case 'b':
-      case 'h':
-        out += kMonths[static_cast<size_t>(time.tm_mon)].substr(0, 3);
-        break;
-      case 'B':
-        out += kMonths[static_cast<size_t>(time.tm_mon)];
-        break;
-      case 'c':
-        add(format_time(time, "%a %b %e %H:%M:%S %Y"));
-        break;
-      case 'C':
-        add(fmt::format("{:02}", year / 100));
-        break;
-      case 'd':
-        add(fmt::format("{:02}", time.tm_mday));
-        break;
-      case 'D':
-      case 'x':
-        add(format_time(time, "%m/%d/%y"));
-        break;
-      case 'e':
-        add(fmt::format("{:2}", time.tm_mday));
-        break;
-      case 'f':
-        out += "000000";
-        break;
-      case 'F':
-        add(format_time(time, "%Y-%m-%d"));
-        break;
-      case 'g':
-        iso_week(time, iso_year);
-        add(fmt::format("{:02}", iso_year % 100));
-        break;
-      case 'G':
-        iso_week(time, iso_year);
-        add(fmt::format("{}", iso_year));
-        break;
-      case 'H':
-        add(fmt::format("{:02}", time.tm_hour));
-        break;
-      case 'I':
-        add(fmt::format("{:02}", hour12));
-        break;
-      case 'j':
-        add(fmt::format("{:03}", time.tm_yday + 1));
-        break;
-      case 'k':
-        add(fmt::format("{:2}", time.tm_hour));
-        break;
-      case 'l':
-        add(fmt::format("{:2}", hour12));
-        break;
-      case 'm':
-        add(fmt::format("{:02}", time.tm_mon + 1));
-        break;
-      case 'M':
-        add(fmt::format("{:02}", time.tm_min));
-        break;
-      case 'n':
-        out += '\n';
-        break;
-      case 'p':
-        out += time.tm_hour < 12 ? "AM" : "PM";
-        break;
-      case 'P':
-        out += time.tm_hour < 12 ? "am" : "pm";
-        break;
-      case 'r':
-        add(format_time(time, "%I:%M:%S %p"));
-        break;
-      case 'R':
-        add(format_time(time, "%H:%M"));
-        break;
-      case 's': {
-        std::tm copy = time;
-        copy.tm_isdst = -1;
-        add(std::to_string(std::mktime(&copy)));
-        break;
-      }
-      case 'S':
-        add(fmt::format("{:02}", time.tm_sec));
-        break;
-      case 't':
-        out += '\t';
-        break;
-      case 'T':
-      case 'X':
-        add(format_time(time, "%H:%M:%S"));
-        break;
-      case 'u':
-        add(std::to_string((time.tm_wday + 6) % 7 + 1));
-        break;
-      case 'U':
-        add(fmt::format("{:02}", (time.tm_yday + 7 - time.tm_wday) / 7));
-        break;
-      case 'V':
-        add(fmt::format("{:02}", iso_week(time, iso_year)));
-        break;
-      case 'w':
-        add(std::to_string(time.tm_wday));
-        break;
-      case 'W':
-        add(fmt::format("{:02}", (time.tm_yday + 7 - (time.tm_wday + 6) % 7) / 7));
-        break;
-      case 'y':
-        add(fmt::format("{:02}", year % 100));
-        break;
-      case 'Y':
-        add(std::to_string(year));
-        break;
-      case 'z':
-      case 'Z':
-        break;  // a local time without a zone has none
-      case '%':
-        out += '%';
-        break;
-      default:
-        out += '%';
-        out += code;
-    }
-  }
-  return out;
-}
 
 void add_globals(Runtime&, std::unordered_map<std::string, Value>& variables) {
   const auto add = [&](const char* name, const char* type, Value (*body)(Runtime&, Args&)) {

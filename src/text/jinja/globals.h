@@ -11,7 +11,4 @@ namespace duet::jinja {
 /// strftime_now.
 void add_globals(Runtime& runtime, std::unordered_map<std::string, Value>& variables);
 
-/// strftime with English names, as in Python's C locale.
-std::string format_time(const std::tm& time, std::string_view format);
-
 }  // namespace duet::jinja

@@ -51,6 +51,17 @@ TEST(JinjaParser, RefusesWhatDoesNotParse) {
   }
 }
 
+// Jinja leaves out what an extends above would drop; without a loader the extends itself is a type error.
+TEST(JinjaParser, ChecksNoOutputBelowAnExtends) {
+  EXPECT_EQ(outcome("{% extends '' %}{{ 1 is nothing }}"), "type");
+  EXPECT_EQ(outcome("{% extends '' %}{% for i in [1] %}{{ 1 is nothing }}{% endfor %}"), "type");
+  EXPECT_EQ(outcome("{% extends '' %}{% extends '' %}{% set x = 1 is nothing %}"), "type");
+  EXPECT_EQ(outcome("{% extends '' %}{% set x = 1 is nothing %}"), "syntax");
+  EXPECT_EQ(outcome("{% extends '' %}{% macro m() %}{{ 1 is nothing }}{% endmacro %}"), "syntax");
+  EXPECT_EQ(outcome("{% if 0 %}{% extends '' %}{% endif %}{{ 1 is nothing }}"), "syntax");
+  EXPECT_EQ(outcome("{{ 1 is nothing }}{% extends '' %}"), "syntax");
+}
+
 TEST(JinjaParser, SourceNestedDeeperThanTheLimitIsRefused) {
   EXPECT_EQ(outcome("{{ " + repeat("(", 100) + "1" + repeat(")", 100) + " }}"), "'1'");
   for (const std::string& source :

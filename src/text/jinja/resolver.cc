@@ -54,7 +54,8 @@ Resolver::Frame Resolver::inner(const Frame& frame, Symbols& symbols) {
           .function = symbols.function(),
           .escape = frame.escape,
           .constants_escape = frame.constants_escape,
-          .loops = frame.loops};
+          .loops = frame.loops,
+          .prints = frame.prints};
 }
 
 void Resolver::run() {
@@ -65,7 +66,7 @@ void Resolver::run() {
     program_.function.self_slot = symbols.declare_parameter("self");
   symbols.analyze(program_.body);
   program_.function.scope = symbols.scope();
-  statements(program_.body, {.symbols = &symbols, .function = &function, .toplevel = true});
+  statements(program_.body, {.symbols = &symbols, .function = &function, .toplevel = true, .prints = true});
   for (const Stmt* block : program_.blocks) block_function(const_cast<Stmt&>(*block));
   if (!refused_.empty()) raise_type("{}", refused_);
 }
@@ -107,7 +108,13 @@ VariableRef Resolver::reference(const std::string& name, const Frame& frame) con
 }
 
 void Resolver::statements(Body& body, const Frame& frame) {
-  for (StmtPtr& part : body) statement(*part, frame);
+  for (StmtPtr& part : body) {
+    if (extends_) {  // Jinja compiles, and so checks, no output below it, and nothing that follows a second one
+      if (part->kind == StmtKind::kExtends && frame.toplevel) return;
+      if (part->kind == StmtKind::kOutput && frame.prints) continue;
+    }
+    statement(*part, frame);
+  }
 }
 
 void Resolver::statement(Stmt& statement, const Frame& frame) {
@@ -180,6 +187,7 @@ void Resolver::statement(Stmt& statement, const Frame& frame) {
         raise(TemplateErrorKind::kSyntax, "line {}: cannot use extend from a non top-level scope", statement.line);
       }
       expression(statement.values[0].get(), frame);
+      extends_ = extends_ || !frame.soft;
       break;
     case StmtKind::kBreak:
     case StmtKind::kContinue:
@@ -266,6 +274,7 @@ void Resolver::macro_body(Stmt& statement, const Frame& frame) {
   info.scope = symbols.scope();
   Frame body_frame = inner(frame, symbols);
   body_frame.loops = 0;
+  body_frame.prints = false;
   for (ExprPtr& value : statement.values) expression(value.get(), body_frame);
   statements(statement.body, body_frame);
 }

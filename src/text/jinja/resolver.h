@@ -26,6 +26,7 @@ class Resolver {
     Escape escape = Escape::kOff;
     bool constants_escape = false;  // where `escape` is dynamic: what the last constant flag around said
     int loops = 0;                  // around, within the function
+    bool prints = false;            // what it prints is the template's own text, which an extends above drops
   };
 
   void collect_blocks(const Body& body);
@@ -53,6 +54,7 @@ class Resolver {
   Program& program_;
   Budget& budget_;
   std::string refused_;
+  bool extends_ = false;       // an extends that no condition guards stands above
   std::vector<Expr*> slices_;  // of the expression at hand, as far as they stand in no folded part of it
   std::vector<std::unique_ptr<Symbols>> symbols_;
   std::vector<std::unique_ptr<FunctionSlots>> functions_;

@@ -172,10 +172,11 @@ std::string format_float(Runtime& runtime, double value, const Spec& spec) {
     // As 'g', but with at least one digit after the point, and exponents from one digit earlier (CPython, 'r' with
     // precision).
     const int64_t precision = std::max<int64_t>(1, spec.precision);
-    const std::string scientific = format_double(value, {.type = 'e', .precision = precision - 1});
+    const std::string scientific =
+        format_double(value, {.type = 'e', .precision = precision - 1, .alternate = spec.alternate});
     const int exponent = std::atoi(scientific.c_str() + scientific.find('e') + 1);
     if (exponent >= -4 && exponent < precision - 1) {
-      body = format_double(value, {.type = 'g', .precision = precision});
+      body = format_double(value, {.type = 'g', .precision = precision, .alternate = spec.alternate});
       if (body.find('.') == std::string::npos) body += ".0";
     } else {
       const size_t e = scientific.find('e');
