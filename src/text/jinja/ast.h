@@ -62,7 +62,8 @@ struct Expr {
   Escape escape = Escape::kOff;
   BinaryOp binary = BinaryOp::kAdd;
   bool negated_power = false;  // kBinary: the base is a negative constant, and -2 ** x is -(2 ** x) as in Python
-  bool folded_slice = false;   // kGetitem with a slice: computed when Jinja compiles, and what has none is undefined
+  bool folded = false;  // computed when Jinja compiles; kGetitem: a slice of what has none is undefined; kFilter,
+                        // kTest: a keyword given again by ** replaces the first
   bool joins_plainly = false;  // kConcat: what is joined is no marked text, whatever the parts are
   bool unknown_below = false;  // an unknown filter or test is here or below
   int32_t line = 1;

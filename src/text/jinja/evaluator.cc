@@ -125,7 +125,7 @@ Value Interpreter::evaluate_slice(const Expr& expr, Activation& frame) {
   const Expr& slice = *expr.b;
   const auto part = [&](const ExprPtr& bound) { return bound == nullptr ? Value() : evaluate(*bound, frame); };
   const Value start = part(slice.a), stop = part(slice.b), step = part(slice.c);
-  if (!folding_ && !expr.folded_slice) return get_slice(runtime_, value, start, stop, step);
+  if (!folding_ && !expr.folded) return get_slice(runtime_, value, start, stop, step);
   const bool value_error = is_sliceable(value) && step.is_small_integer() && step.integer_value() == 0;
   try {
     return get_slice(runtime_, value, start, stop, step);
@@ -135,7 +135,8 @@ Value Interpreter::evaluate_slice(const Expr& expr, Activation& frame) {
   }
 }
 
-Args Interpreter::evaluate_arguments(const CallArguments& arguments, Activation& frame, const Value* first) {
+Args Interpreter::evaluate_arguments(const CallArguments& arguments, Activation& frame, const Value* first,
+                                     bool replace) {
   Args out;
   if (first != nullptr) out.positional.push_back(*first);
   for (const ExprPtr& item : arguments.positional) out.positional.push_back(evaluate(*item, frame));
@@ -150,10 +151,15 @@ Args Interpreter::evaluate_arguments(const CallArguments& arguments, Activation&
     if (!more.is(Type::kDict)) raise_type("argument after ** must be a mapping, not {}", type_name(more));
     for (const auto& [key, value] : more.as<Dict>().entries()) {
       if (!key.is_string()) raise_type("keywords must be strings");
-      for (const auto& other : out.keyword) {
-        if (other.first == key.text()) raise_type("got multiple values for keyword argument '{}'", key.text());
+      const auto same = std::find_if(out.keyword.begin(), out.keyword.end(),
+                                     [&](const auto& other) { return other.first == key.text(); });
+      if (same == out.keyword.end()) {
+        out.keyword.emplace_back(key.text(), value);
+      } else if (replace) {
+        same->second = value;
+      } else {
+        raise_type("got multiple values for keyword argument '{}'", key.text());
       }
-      out.keyword.emplace_back(key.text(), value);
     }
   }
   return out;
@@ -163,7 +169,7 @@ Value Interpreter::evaluate_builtin(const Expr& expr, Activation& frame, const V
   const Value value = expr.a == nullptr  ? *given
                       : given != nullptr ? evaluate_builtin(*expr.a, frame, given)
                                          : evaluate(*expr.a, frame);
-  Args args = evaluate_arguments(*expr.arguments, frame, &value);
+  Args args = evaluate_arguments(*expr.arguments, frame, &value, folding_ || expr.folded);
   if (expr.function == nullptr) {
     // What stands for an unknown one in Jinja's compiled code takes positional arguments only.
     if (!args.keyword.empty()) raise_type("{}() got an unexpected keyword argument", expr.name);

@@ -120,7 +120,7 @@ class Interpreter {
   Value evaluate_builtin(const Expr& expr, Activation& frame, const Value* given);
   Value evaluate_call(const Expr& expr, Activation& frame, const Value* caller);
   Value evaluate_name(const Expr& expr, Activation& frame);
-  Args evaluate_arguments(const CallArguments& arguments, Activation& frame, const Value* first);
+  Args evaluate_arguments(const CallArguments& arguments, Activation& frame, const Value* first, bool replace = false);
 
   const Program& program_;
   Runtime& runtime_;

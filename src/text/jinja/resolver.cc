@@ -123,12 +123,12 @@ void Resolver::statement(Stmt& statement, const Frame& frame) {
   switch (statement.kind) {
     case StmtKind::kOutput:
       for (ExprPtr& value : statement.values) {
-        slices_.clear();
+        foldable_.clear();
         expression(value.get(), frame);
         bool truth = false;
-        if (slices_.empty() && frame.escape != Escape::kDynamic) continue;
+        if (foldable_.empty() && frame.escape != Escape::kDynamic) continue;
         if (!fold(*value, truth)) continue;
-        fold_slices(0);  // what is printed need not be a literal
+        mark_folded(0);  // what is printed need not be a literal
         // Jinja prints a constant when it compiles, where it knows nothing of a flag that is a variable.
         if (frame.escape == Escape::kDynamic) value->escape = frame.constants_escape ? Escape::kOn : Escape::kOff;
       }
@@ -349,18 +349,21 @@ void Resolver::folding_traits(Expr& expr) {
   }
 }
 
-void Resolver::fold_slices(size_t begin) {
-  for (size_t i = begin; i < slices_.size(); ++i) slices_[i]->folded_slice = true;
-  slices_.resize(begin);
+void Resolver::mark_folded(size_t begin) {
+  for (size_t i = begin; i < foldable_.size(); ++i) foldable_[i]->folded = true;
+  foldable_.resize(begin);
 }
 
 void Resolver::expression(Expr* expr, const Frame& frame) {
   if (expr == nullptr) return;
-  const size_t begin = slices_.size();
+  const size_t begin = foldable_.size();
   parts(*expr, frame);
-  if (expr->kind == ExprKind::kGetitem && expr->b->kind == ExprKind::kSlice) slices_.push_back(expr);
+  const bool slice = expr->kind == ExprKind::kGetitem && expr->b->kind == ExprKind::kSlice;
+  const bool spread = (expr->kind == ExprKind::kFilter || expr->kind == ExprKind::kTest) &&
+                      expr->arguments != nullptr && expr->arguments->more_keyword != nullptr;
+  if (slice || spread) foldable_.push_back(expr);
   // From the inside outwards, as Jinja's optimizer goes.
-  if (slices_.size() > begin && is_folded_literal(budget_, *expr)) fold_slices(begin);
+  if (foldable_.size() > begin && is_folded_literal(budget_, *expr)) mark_folded(begin);
 }
 
 void Resolver::parts(Expr& whole, const Frame& frame) {

@@ -40,7 +40,7 @@ class Resolver {
   void target(Expr& target, const Frame& frame);
   void expression(Expr* expr, const Frame& frame);
   void parts(Expr& expr, const Frame& frame);
-  void fold_slices(size_t begin);
+  void mark_folded(size_t begin);
   /// Whether an expression is constant, given that what its conditions skip (an unknown filter, say) does not count.
   void folding_traits(Expr& expr);
   /// Remembers what Python's compiler would refuse: Jinja finds its own faults, wherever they are, before that.
@@ -54,8 +54,8 @@ class Resolver {
   Program& program_;
   Budget& budget_;
   std::string refused_;
-  bool extends_ = false;       // an extends that no condition guards stands above
-  std::vector<Expr*> slices_;  // of the expression at hand, as far as they stand in no folded part of it
+  bool extends_ = false;         // an extends that no condition guards stands above
+  std::vector<Expr*> foldable_;  // of the expression at hand, as far as they stand in no folded part of it
   std::vector<std::unique_ptr<Symbols>> symbols_;
   std::vector<std::unique_ptr<FunctionSlots>> functions_;
   Symbols& new_symbols(Symbols* parent, FunctionSlots* function);
