@@ -31,9 +31,6 @@ void run_bench(BenchArguments& arguments, bool json) {
   for (const std::string& typed : arguments.peers) options.peers.push_back(parse_peer(typed));
   options.peer_model = path;
   if (!arguments.text.empty()) {
-    if (options.peers.empty() && arguments.session.activations == "f32") {
-      fail(ErrorCode::kUsageError, "--kl compares with our f32: it needs --activations native or --against");
-    }
     open_file(arguments.text);  // what is wrong with it is said before anything is measured
     options.divergence = DivergenceOptions{.text = arguments.text};
   }

@@ -31,12 +31,12 @@ Json read_json(const std::string& file) {
 }
 
 void logits(LogitsArguments& arguments, bool json) {
-  DecoderOptions arithmetic = parse_arithmetic(arguments.session);
   watch_interrupts();
   Runtime runtime(arguments.session.threads);  // outlives what is packed for its backends
   const std::filesystem::path path = resolve_model(arguments.model);
   const auto synthetic = arguments.synthetic.options();
   LoadedModel model = synthetic ? LoadedModel(path, *synthetic) : LoadedModel(path);
+  DecoderOptions arithmetic = choose_arithmetic(arguments.session, model.checkpoint());
   const ModelSpec& spec = model.description().spec;
   LogitJob& job = arguments.job;
   arithmetic.mtp = job.mtp;
@@ -83,6 +83,7 @@ void add_logits_command(CLI::App& app, CommandState& state) {
   command->add_option("--rows", arguments->rows_file, "JSON: only these rows, [[prompt, position], ...], in this order")
       ->type_name("FILE");
   command->add_flag("--json", state.json_errors, "print one JSON object");
+  arguments->session.activations = "f32";  // what references are compared with
   add_session_options(*command, arguments->session, /*context=*/false);
   add_expert_memory_option(*command, arguments->session);
   add_synthetic_options(*command, arguments->synthetic);

@@ -24,7 +24,6 @@ struct PlanArguments {
 
 void plan(const PlanArguments& arguments, bool json) {
   MemoryPlanOptions options;
-  options.arithmetic = parse_arithmetic(arguments.session);
   options.context_tokens = arguments.session.context_tokens;
   options.sequences = arguments.sequences;
   options.threads = arguments.session.threads > 0 ? arguments.session.threads : usable_cores();
@@ -34,6 +33,7 @@ void plan(const PlanArguments& arguments, bool json) {
   const std::filesystem::path path = resolve_model(arguments.model);
   const auto synthetic = arguments.synthetic.options();
   LoadedModel model = synthetic ? LoadedModel(path, *synthetic) : LoadedModel(path);
+  options.arithmetic = choose_arithmetic(arguments.session, model.checkpoint());
   if (arguments.session.expert_memory_bytes) {
     options.arithmetic.expert_slots =
         expert_slots_for(model.description(), *arguments.session.expert_memory_bytes, options.arithmetic.mtp);

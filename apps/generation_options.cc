@@ -71,8 +71,10 @@ void add_session_options(CLI::App& command, SessionOptions& options, bool contex
       ->type_name("NAME");
   command
       .add_option("--activations", options.activations,
-                  "f32 (default): exact products; native: activations rounded to 8 bits, faster")
-      ->check(CLI::IsMember({"f32", "native"}))
+                  fmt::format("f32: exact products; native: activations rounded to 8 bits, faster; auto: native for\n"
+                              "models of 256 MB and more (default: {})",
+                              options.activations))
+      ->check(CLI::IsMember({"auto", "f32", "native"}))
       ->type_name("MODE");
   command
       .add_option("--kv-type", options.kv_type,

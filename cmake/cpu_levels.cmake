@@ -7,8 +7,10 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
 endif()
 set(flags_baseline "")
 set(flags_avx2 -mavx2 -mfma -mf16c)
-set(flags_avx512 ${flags_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl
-  -Wno-maybe-uninitialized -Wno-uninitialized)  # g++ 12 finds its own avx512fintrin.h wanting
+set(flags_avx512 ${flags_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  list(APPEND flags_avx512 -Wno-maybe-uninitialized -Wno-uninitialized)  # g++ 12 finds its own avx512fintrin.h wanting
+endif()
 set(flags_avx512vnni ${flags_avx512} -mavx512vnni)
 set(optimise -O3)
 if(DUET_SANITIZE)

@@ -9,14 +9,16 @@ target_include_directories(duet_test_support PUBLIC ${CMAKE_SOURCE_DIR})
 target_link_libraries(duet_test_support PUBLIC duet_core GTest::gtest GTest::gmock)
 set_source_files_properties(${CMAKE_SOURCE_DIR}/tests/support.cc PROPERTIES
   COMPILE_DEFINITIONS DUET_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
-# Under the sanitizers undefined behaviour is looked for in the product: in the bodies of tests it would double the time to compile,
-# and optimising these takes more time than it saves.
+# Under the sanitizers undefined behaviour is looked for in the product: in the bodies of tests it would double the time to compile.
+# Optimising the bodies takes more time than it saves.
 function(duet_test_options target)
   if(DUET_SANITIZE MATCHES undefined)
     target_compile_options(${target} PRIVATE -fno-sanitize=undefined)
   endif()
   if(DUET_SANITIZE)
     target_compile_options(${target} PRIVATE -O0)
+  else()
+    target_compile_options(${target} PRIVATE -O1 -g0)
   endif()
 endfunction()
 duet_test_options(duet_test_support)

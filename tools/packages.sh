@@ -14,6 +14,10 @@ product_packages=(
 # shellcheck disable=SC2034
 test_packages=(libgtest-dev libgmock-dev libsimde-dev libutf8proc-dev pkg-config tmux)
 
+# The compiler of the sanitizers' builds: quicker there than g++, and a second reader of every line.
+# shellcheck disable=SC2034
+sanitizer_packages=(clang-14 libclang-rt-14-dev)
+
 # What the lints of .ci/run need beside those.
 # shellcheck disable=SC2034
 lint_packages=(clang-format-14 clang-tidy-14 shellcheck git)

@@ -10,12 +10,17 @@
 
 namespace duet {
 
-DecoderOptions parse_arithmetic(const SessionOptions& options) {
+DecoderOptions choose_arithmetic(const SessionOptions& options, const Checkpoint& checkpoint) {
   DecoderOptions out;
-  if (options.activations == "native") {
+  if (options.activations == "auto") {
+    int64_t bytes = 0;
+    for (const TensorEntry& tensor : checkpoint.tensors()) bytes += static_cast<int64_t>(tensor.bytes);
+    if (bytes >= kNativeFromBytes) out.activations = Activations::kNative;
+  } else if (options.activations == "native") {
     out.activations = Activations::kNative;
   } else if (options.activations != "f32") {
-    fail(ErrorCode::kBadValue, "activations '{}' are not known: f32 and native are", printable(options.activations));
+    fail(ErrorCode::kBadValue, "activations '{}' are not known: auto, f32 and native are",
+         printable(options.activations));
   }
   for (const DType type : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0}) {
     if (dtype_info(type).name != options.kv_type) continue;
@@ -24,6 +29,10 @@ DecoderOptions parse_arithmetic(const SessionOptions& options) {
   }
   fail(ErrorCode::kBadValue, "keys and values cannot be kept as '{}': f32, f16, bf16 and q8_0 are known",
        printable(options.kv_type));
+}
+
+std::string_view activations_name(Activations activations) {
+  return activations == Activations::kNative ? "native" : "f32";
 }
 
 namespace {
@@ -46,7 +55,8 @@ void check_equal_vocabularies(LoadedModel& model, LoadedModel& draft) {
 Session::Session(const std::filesystem::path& path, const SessionOptions& options,
                  const std::function<void(int64_t, int64_t)>& progress)
     : runtime_(options.threads), model_(options.synthetic ? LoadedModel(path, *options.synthetic) : LoadedModel(path)) {
-  DecoderOptions arithmetic = parse_arithmetic(options);
+  DecoderOptions arithmetic = choose_arithmetic(options, model_.checkpoint());
+  activations_ = arithmetic.activations;
   arithmetic.mtp = options.speculate == "mtp";
   if (arithmetic.mtp && !model_.description().spec.mtp) {
     throw Error(ErrorCode::kUnsupportedFeature, fmt::format("{} has no MTP head to speculate with", model_.name()),

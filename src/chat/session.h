@@ -20,14 +20,14 @@
 namespace duet {
 
 struct SessionOptions {
-  int threads = 0;                  // 0 = usable_cores()
-  std::string backend = "cpu";      // "ref", "cpu" or "deferred"
-  std::string activations = "f32";  // or "native": see parse_arithmetic()
-  std::string kv_type = "f32";      // or "f16", "bf16", "q8_0"
-  int64_t context_tokens = 0;       // 0 = the model's own; at most that
-  std::string speculate = "off";    // or "ngram", "mtp", or where a draft model lies
-  int64_t draft_tokens = 4;         // of a step, with speculation
-  bool packed_cache = false;        // keep packed weights in the store, and start from what is kept
+  int threads = 0;                   // 0 = usable_cores()
+  std::string backend = "cpu";       // "ref", "cpu" or "deferred"
+  std::string activations = "auto";  // or "f32", "native": see choose_arithmetic()
+  std::string kv_type = "f32";       // or "f16", "bf16", "q8_0"
+  int64_t context_tokens = 0;        // 0 = the model's own; at most that
+  std::string speculate = "off";     // or "ngram", "mtp", or where a draft model lies
+  int64_t draft_tokens = 4;          // of a step, with speculation
+  bool packed_cache = false;         // keep packed weights in the store, and start from what is kept
   /// Bytes of memory for routed experts; the others are read from the packed cache when they are chosen.
   std::optional<int64_t> expert_memory_bytes = std::nullopt;
   bool text = true;  // false: ids alone are worked with, the model needs no tokenizer
@@ -50,6 +50,7 @@ class Session {
   int64_t context_tokens() const { return engine_->context_tokens(); }
   Engine& engine() { return *engine_; }
   const Decoder& decoder() const { return *decoder_; }
+  Activations activations() const { return activations_; }
   ThreadPool& pool() { return runtime_.pool(); }
 
   /// Ids of a text as it is: special tokens in it are recognised, BOS is added where the model asks for it.
@@ -76,6 +77,7 @@ class Session {
   Runtime runtime_;  // outlives what was packed for its backends
   LoadedModel model_;
   std::unique_ptr<LoadedModel> draft_model_;
+  Activations activations_ = Activations::kF32;
   std::shared_ptr<const Decoder> decoder_;
   std::unique_ptr<Engine> engine_;
 };
@@ -86,8 +88,15 @@ std::shared_ptr<const Decoder> load_decoder(LoadedModel& model, Backend& backend
                                             DecoderOptions arithmetic,
                                             const std::function<void(int64_t, int64_t)>& progress);
 
-/// Activations "f32": weights are dequantized; "native": rounded activations times integers. Keys and values of a
-/// sequence are rounded once to `kv_type` (docs/numerics.md). Throws bad_value.
-DecoderOptions parse_arithmetic(const SessionOptions& options);
+/// Weights from so many bytes on are multiplied in the native arithmetic unless told otherwise. A smaller model is
+/// quick enough without, and rounding tells more in it (docs/numerics.md).
+inline constexpr int64_t kNativeFromBytes = int64_t{256} << 20;
+
+/// Activations "f32": weights are dequantized; "native": rounded activations times integers; "auto": native for models
+/// of kNativeFromBytes and more. Keys and values of a sequence are rounded once to `kv_type` (docs/numerics.md). Throws
+/// bad_value.
+DecoderOptions choose_arithmetic(const SessionOptions& options, const Checkpoint& checkpoint);
+/// "f32" or "native".
+std::string_view activations_name(Activations activations);
 
 }  // namespace duet

@@ -61,7 +61,7 @@ void measure_divergence(Session& session, const SessionOpener& open, const Sessi
   told(0);
   const Tokenizer& tokenizer = session.model().tokenizer();
   const std::vector<TokenId> bos = tokenizer.encode("", {.add_special = true});
-  const bool exact = session_options.activations == "f32";
+  const bool exact = session.activations() == Activations::kF32;
   std::unique_ptr<Session> other;
   if (!exact) {
     SessionOptions f32 = session_options;
@@ -139,6 +139,9 @@ BenchResult bench(const SessionOpener& open, const SessionOptions& session_optio
   const auto elapsed = [&] { return std::chrono::duration<double>(Clock::now() - begin).count(); };
   BenchResult result;
   const std::unique_ptr<Session> session = open(session_options);
+  if (options.divergence && options.peers.empty() && session->activations() == Activations::kF32) {
+    fail(ErrorCode::kUsageError, "--kl compares with our f32: it needs --activations native or --against");
+  }
   result.load_seconds = elapsed();
   result.from_packed_cache = session->decoder().from_packed_cache();
   const int64_t vocabulary = session->model().description().spec.vocabulary;
@@ -167,7 +170,7 @@ BenchResult bench(const SessionOpener& open, const SessionOptions& session_optio
   result.cpu = cpu_name();
   result.features = feature_names(cpu_features());
   result.level = session_options.backend == "cpu" ? cpu_level_name() : std::string_view(session_options.backend);
-  result.activations = session_options.activations;
+  result.activations = activations_name(session->activations());
   result.threads = session->pool().threads();
   result.plan = options.plan;
   result.repetitions = options.repetitions;

@@ -14,9 +14,16 @@ namespace {
 constexpr char32_t kSyllable = 0xac00, kLead = 0x1100, kVowel = 0x1161, kTrail = 0x11a7;
 constexpr char32_t kLeads = 19, kVowels = 21, kTrails = 28;
 
-struct Unit {
-  char32_t code;
-  uint8_t combining;
+/// A character and its combining class, in four bytes: hostile text makes millions of them in one run.
+class Unit {
+ public:
+  Unit() = default;
+  Unit(char32_t code, uint8_t combining) : bits_(static_cast<uint32_t>(combining) << 24 | code) {}
+  char32_t code() const { return bits_ & 0xffffffU; }
+  uint8_t combining() const { return static_cast<uint8_t>(bits_ >> 24); }
+
+ private:
+  uint32_t bits_ = 0;
 };
 
 void decompose(char32_t code, std::vector<Unit>& out) {
@@ -38,25 +45,25 @@ void decompose(char32_t code, std::vector<Unit>& out) {
 /// Sorts each run of marks by combining class, stably; a counting sort for long runs keeps hostile text linear.
 void reorder(std::vector<Unit>& units, std::vector<Unit>& scratch) {
   for (size_t i = 0; i < units.size();) {
-    if (units[i].combining == 0) {
+    if (units[i].combining() == 0) {
       ++i;
       continue;
     }
     size_t end = i;
-    while (end < units.size() && units[end].combining != 0) ++end;
+    while (end < units.size() && units[end].combining() != 0) ++end;
     if (end - i <= 16) {
       for (size_t j = i + 1; j < end; ++j) {
         const Unit unit = units[j];
         size_t k = j;
-        for (; k > i && units[k - 1].combining > unit.combining; --k) units[k] = units[k - 1];
+        for (; k > i && units[k - 1].combining() > unit.combining(); --k) units[k] = units[k - 1];
         units[k] = unit;
       }
     } else {
       std::array<size_t, 257> begin{};
-      for (size_t j = i; j < end; ++j) ++begin[units[j].combining + 1U];
+      for (size_t j = i; j < end; ++j) ++begin[units[j].combining() + 1U];
       for (size_t c = 1; c < begin.size(); ++c) begin[c] += begin[c - 1];
       scratch.resize(end - i);
-      for (size_t j = i; j < end; ++j) scratch[begin[units[j].combining]++] = units[j];
+      for (size_t j = i; j < end; ++j) scratch[begin[units[j].combining()]++] = units[j];
       std::copy(scratch.begin(), scratch.end(), units.begin() + static_cast<std::ptrdiff_t>(i));
     }
     i = end;
@@ -81,17 +88,17 @@ void compose(std::vector<Unit>& units) {
   int last = 0;  // combining class of the last character kept after the starter; -1: nothing lies between
   for (size_t i = 0; i < units.size(); ++i) {
     const Unit unit = units[i];
-    if (starter != kNone && (last < static_cast<int>(unit.combining))) {
-      if (const char32_t joined = compose_pair(units[starter].code, unit.code); joined != 0) {
-        units[starter].code = joined;
+    if (starter != kNone && (last < static_cast<int>(unit.combining()))) {
+      if (const char32_t joined = compose_pair(units[starter].code(), unit.code()); joined != 0) {
+        units[starter] = {joined, units[starter].combining()};
         continue;
       }
     }
-    if (unit.combining == 0) {
+    if (unit.combining() == 0) {
       starter = out;
       last = -1;
     } else {
-      last = unit.combining;
+      last = unit.combining();
     }
     units[out++] = unit;
   }
@@ -149,7 +156,7 @@ std::string nfc(std::string_view text) {
     }
     reorder(units, scratch);
     compose(units);
-    for (const Unit& unit : units) append_utf8(out, unit.code);
+    for (const Unit& unit : units) append_utf8(out, unit.code());
     i = boundary = copied;
   }
   return out.append(text.substr(copied));

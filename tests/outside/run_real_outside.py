@@ -18,7 +18,7 @@ SKIPPED = 77
 
 def run(duet, model, arguments, prompt, tokens):
     """The text and the last event of one `duet run --json`."""
-    command = [duet, "run", model, "--json", "-n", str(tokens), *arguments, "-"]
+    command = [duet, "run", model, "--json", "--activations", "f32", "-n", str(tokens), *arguments, "-"]
     done = subprocess.run(command, input=prompt.encode(), capture_output=True, timeout=600, check=False)
     if done.returncode != 0:
         raise AssertionError(f"{command} ended with {done.returncode}: {done.stderr.decode()}")

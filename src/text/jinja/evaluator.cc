@@ -152,7 +152,7 @@ Args Interpreter::evaluate_arguments(const CallArguments& arguments, Activation&
     for (const auto& [key, value] : more.as<Dict>().entries()) {
       if (!key.is_string()) raise_type("keywords must be strings");
       const auto same = std::find_if(out.keyword.begin(), out.keyword.end(),
-                                     [&](const auto& other) { return other.first == key.text(); });
+                                     [&name = key.text()](const auto& other) { return other.first == name; });
       if (same == out.keyword.end()) {
         out.keyword.emplace_back(key.text(), value);
       } else if (replace) {
