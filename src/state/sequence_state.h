@@ -45,6 +45,7 @@ class SequenceState {
   static constexpr size_t kMaxSnapshots = 4;
 
  private:
+  friend struct StateImage;  // state_file.cc: what it is made of, to a file and back
   using Page = std::shared_ptr<Buffer>;
   /// Pages of each group of layers: [groups][pages].
   using Pages = std::vector<std::vector<Page>>;
