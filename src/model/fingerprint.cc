@@ -33,6 +33,7 @@ std::string model_fingerprint(const Checkpoint& checkpoint) {
   if (checkpoint.config() != nullptr) chain.add(checkpoint.config()->dump());
   const auto& files = checkpoint.files();
   std::vector<uint64_t> head_bytes;
+  head_bytes.reserve(files.size());
   for (const auto& file : files) head_bytes.push_back(file->size());
   for (const TensorEntry& tensor : checkpoint.tensors()) {
     uint64_t& bytes = head_bytes[static_cast<size_t>(tensor.file)];

@@ -175,6 +175,7 @@ class Reader {
     load_sections();
     stored.state = std::make_unique<SequenceState>(device_, layout_);
     std::vector<Snapshot> kept;
+    kept.reserve(snapshots.size());
     for (const Places& snapshot : snapshots) kept.push_back(build(snapshot));
     Snapshot last = build(now);
     sections_.clear();  // else a page would count as shared
