@@ -477,7 +477,14 @@ def check_plan(commands, golden):
     out, _ = commands.run("bench", config, "--synthetic", "--prompt", "4", "--gen", "2", "--repetitions", "1", "--json")
     assert json.loads(out)["decode_tps"] > 0
 
-    commands.fails("bad_value", *small, "--machine", "much", words=["much"])
+    commands.fails("bad_value", *small, "--machine", "much", words=["much", "rtx-4090-24"])
+    machines = {one["name"]: one for one in json.loads(commands.run("plan", "--machines", "--json")[0])}
+    assert "raspberry-pi-5-8" in commands.run("plan", "--machines")[0]
+    named = json.loads(commands.run(*small, "--machine", "mac-m4-max-128", "--json")[0])
+    assert named["estimate"] and named["fits"] and named["machine"]["source"] == machines["mac-m4-max-128"]["source"], named
+    assert abs(named["token_ms"] - 1e3 * named["token_weight_bytes"] / machines["mac-m4-max-128"]["read_bytes_per_s"]) < 1e-6, named
+    assert "an estimate" in commands.run(*small, "--machine", "mac-m4-max-128")[0]
+    commands.fails("usage_error", "plan", status=2, words=["model"])
     commands.fails("bad_value", *small, "--machine", "8:", words=["8:"])
     commands.fails("bad_value", *small, "--layers", "1000", words=["1000"])
     commands.fails("bad_value", "plan", model, "--ctx", "100000000", words=["100000000"])
