@@ -155,10 +155,11 @@ int64_t highest_bytes(const StateLayout& layout, int64_t prompt, int64_t tokens,
     const int64_t begin = state.length_tokens();
     const int64_t end = begin < prompt ? std::min(prompt, begin + step_rows) : begin + 1;
     state.reserve(end);
-    highest = std::max(highest, state.bytes());
+    const bool changes = begin < prompt || end % 64 <= 1;  // a page begins or ends
+    if (changes) highest = std::max(highest, state.bytes());
     state.advance_to(end);
     if (end / 1024 > begin / 1024 || end == prompt) state.snapshot();
-    highest = std::max(highest, state.bytes());
+    if (changes) highest = std::max(highest, state.bytes());
   }
   return highest;
 }
