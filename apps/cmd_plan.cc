@@ -7,6 +7,7 @@
 #include "base/thread_pool.h"
 #include "hub/resolve.h"
 #include "model/footprint.h"
+#include "report/machines.h"
 #include "terminal/interrupt.h"
 
 namespace duet {
@@ -17,12 +18,25 @@ constexpr const char* kThisMachine = "this";
 struct PlanArguments {
   std::string model;
   std::string machine = kThisMachine;
+  bool machines = false;  // list those that are known
   int64_t sequences = 1;
   SessionOptions session;
   SyntheticArguments synthetic;
 };
 
+void list_machines(bool json) {
+  const std::vector<KnownMachine> machines = known_machines();
+  print_report({.json = [&] { return machines_json(machines); },
+                .markdown = {},
+                .text = [&](int width, bool bold) { return machines_text(machines, width, bold); }},
+               json, false);
+}
+
 void plan(const PlanArguments& arguments, bool json) {
+  if (arguments.machines) return list_machines(json);
+  if (arguments.model.empty()) {
+    throw Error(ErrorCode::kUsageError, "plan needs a model", "duet plan MODEL, or duet plan --machines");
+  }
   MemoryPlanOptions options;
   options.context_tokens = arguments.session.context_tokens;
   options.sequences = arguments.sequences;
@@ -59,7 +73,6 @@ void add_plan_command(CLI::App& app, CommandState& state) {
   CLI::App* command = app.add_subcommand("plan", "what memory a model will take and how fast it can be, unloaded");
   const auto arguments = std::make_shared<PlanArguments>();
   command->add_option("model", arguments->model, "a name (duet list), a GGUF file, or a Hugging Face folder")
-      ->required()
       ->type_name("MODEL");
   add_session_options(*command, arguments->session, /*context=*/true);
   add_expert_memory_option(*command, arguments->session);
@@ -69,18 +82,22 @@ void add_plan_command(CLI::App& app, CommandState& state) {
       ->type_name("N")
       ->capture_default_str();
   command
-      ->add_option("--machine", arguments->machine,
-                   "this: measured now; or GB of memory and GB/s of bandwidth of another, as in 64:80")
-      ->type_name("this|GB[:GB/S]")
+      ->add_option(
+          "--machine", arguments->machine,
+          "this: measured now; a name (--machines), or GB of memory and GB/s of bandwidth of another, as in 64:80")
+      ->type_name("this|NAME|GB[:GB/S]")
       ->capture_default_str();
+  command->add_flag("--machines", arguments->machines, "list the machines that --machine knows by name");
   command->add_flag("--json", state.json_errors, "print one JSON object");
   command->footer(
       "Reads no weights. Sizes are those that loading and answering really take, for the backend cpu. Speeds are what the\n"
-      "machine's limits allow: a token reads all weights that it multiplies by, and the keys and values before it.\n\n"
+      "machine's limits allow: a token reads all weights that it multiplies by, and the keys and values before it. Of a\n"
+      "machine by name both are estimates from its makers' figures, whether or not Duet can use its processor yet.\n\n"
       "Examples:\n"
       "  duet plan smollm2-135m\n"
       "  duet plan model.gguf --ctx 32768 --parallel 8 --kv-type q8_0\n"
-      "  duet plan config.json --synthetic --machine 64:80 --json");
+      "  duet plan config.json --synthetic --machine 64:80 --json\n"
+      "  duet plan model.gguf --machine mac-m4-max-128");
   command->callback([arguments, &state] { plan(*arguments, state.json_errors); });
 }
 

@@ -24,6 +24,7 @@ constexpr uint64_t kMaxPromptBytes = uint64_t{64} << 20;
 struct RunArguments {
   std::string model, prompt, system;
   std::vector<std::string> files;
+  std::string save_state, load_state;
   bool prompt_given = false;
   bool raw = false;
   bool recommended = false;
@@ -106,6 +107,8 @@ class RunPrinter {
   void operator()(const TextDelta& delta) { add({.text = delta.text}, delta.choice); }
   void operator()(const ReasoningDelta& delta) { add({.thought = true, .text = delta.text}, delta.choice); }
   void operator()(const Finished& finished) {
+    prompt_tokens_ = finished.prompt_tokens;
+    reused_tokens_ = finished.reused_tokens;
     full_context_ = full_context_ || finished.reason == FinishReason::kContext;
     cancelled_ = cancelled_ || finished.reason == FinishReason::kCancelled;
     if (!json_) {
@@ -118,6 +121,7 @@ class RunPrinter {
         {"event", "finished"}, {"choice", int64_t{finished.choice}}, {"reason", finish_reason_name(finished.reason)}};
     if (!finished.stop_string.empty()) object.emplace_back("stop_string", finished.stop_string);
     object.emplace_back("prompt_tokens", finished.prompt_tokens);
+    if (finished.reused_tokens > 0) object.emplace_back("reused_tokens", finished.reused_tokens);
     object.emplace_back("new_tokens", finished.new_tokens);
     if (finished.thought_tokens > 0) object.emplace_back("thought_tokens", finished.thought_tokens);
     if (finished.drafted_tokens > 0) {
@@ -145,6 +149,8 @@ class RunPrinter {
     if (cancelled_) throw Error(ErrorCode::kCancelled, "interrupted");
   }
   bool full_context() const { return full_context_; }
+  int64_t prompt_tokens() const { return prompt_tokens_; }
+  int64_t reused_tokens() const { return reused_tokens_; }
 
  private:
   struct Piece {
@@ -207,7 +213,8 @@ class RunPrinter {
   uint64_t seed_;
   const Tokenizer& tokenizer_;
   std::vector<Waiting> answers_;
-  size_t shown_ = 0;  // whose text is printed as it comes
+  int64_t prompt_tokens_ = 0, reused_tokens_ = 0;  // of the answer that ended last
+  size_t shown_ = 0;                               // whose text is printed as it comes
   bool line_open_ = false, in_thought_ = false, full_context_ = false, cancelled_ = false;
   std::optional<Error> error_;
 };
@@ -235,10 +242,16 @@ void run(const RunArguments& arguments, bool json) {
   if (arguments.logprobs >= 0 && !json) {
     throw Error(ErrorCode::kUsageError, "--logprobs needs --json", "only its events have a place for them");
   }
+  if (!arguments.save_state.empty() && arguments.choices > 1) {
+    throw Error(ErrorCode::kUsageError, "--save-state does not go with --choices", "a state is that of one answer");
+  }
   watch_interrupts();
   const std::filesystem::path path = resolve_model(arguments.model);
   const std::string prompt = read_prompt(arguments);
+  std::optional<OutputFile> saved;
+  if (!arguments.save_state.empty()) saved.emplace(arguments.save_state);  // what is wrong there is said at once
   const auto session = open_session(path, arguments.session);
+  if (!arguments.load_state.empty()) session->load_state(arguments.load_state);
   if (!arguments.raw) arguments.thinking.check(*session);
   GenerateRequest request;
   request.sampling = sampling_of(arguments, *session);
@@ -259,6 +272,16 @@ void run(const RunArguments& arguments, bool json) {
     session->chat(conversation.messages(), arguments.thinking.over(), std::move(request), interrupt_requested(), sink);
   }
   printer.check();
+  if (!arguments.load_state.empty() && !json) {
+    fmt::print(stderr, "duet: note: {} of {} prompt tokens were taken over from {}\n", printer.reused_tokens(),
+               printer.prompt_tokens(), printable(arguments.load_state));
+  }
+  if (saved) {
+    const int64_t tokens = session->save_state(*saved);
+    saved->commit();
+    if (!json)
+      fmt::print(stderr, "duet: note: the state of {} tokens is in {}\n", tokens, printable(arguments.save_state));
+  }
   if (printer.full_context()) {
     fmt::print(stderr, "duet: note: the answer ends here because the context of {} tokens is full\n",
                session->context_tokens());
@@ -285,6 +308,16 @@ void add_run_command(CLI::App& app, CommandState& state) {
                    "may be given more than once")
       ->type_name("PATH")
       ->allow_extra_args(false);
+  command
+      ->add_option("--save-state", arguments->save_state,
+                   "keep what the model has computed of prompt and answer in this file, for --load-state")
+      ->type_name("FILE");
+  command
+      ->add_option(
+          "--load-state", arguments->load_state,
+          "do not compute again what the prompt has in common, from its beginning, with the prompt and answer\n"
+          "whose state is in this file; changes the time and never the text")
+      ->type_name("FILE");
   command->add_option("--choices", arguments->choices, "give N answers, each with its own noise (default: 1)")
       ->check(CLI::Range(1, GenerateRequest::kMaxChoices))
       ->type_name("N");
@@ -314,6 +347,8 @@ void add_run_command(CLI::App& app, CommandState& state) {
       "  duet run model.gguf --raw \"Once upon a time\" -n 50 --temperature 0.8 --seed 7\n"
       "  duet run smollm2-135m \"Name a colour.\" --choices 3 --temperature 1 --seed 7\n"
       "  duet run smollm2-135m --file notes.txt \"Sum this up:\"\n"
+      "  duet run smollm2-135m --file book.txt \"Who is the hero?\" --save-state book.state\n"
+      "  duet run smollm2-135m --file book.txt \"Where does it end?\" --load-state book.state\n"
       "  duet run smollm2-135m --json --logprobs 5 --stop $'\\n\\n' - < prompt.txt");
   command->callback([arguments, prompt, &state] {
     arguments->prompt_given = prompt->count() > 0;

@@ -62,8 +62,16 @@ std::vector<PlanRow> machine_rows(const ModelPlan& plan) {
                       rate_text(plan.decode_all_tps) + " together, half full"});
     }
   }
+  if (!machine.source.empty()) {
+    rows.push_back({"a token, estimated",
+                    fmt::format("{:.3g} ms; with a full context {:.3g} ms", plan.token_ms(), plan.token_full_ms())});
+  }
   if (plan.prefill_tps > 0) {
     rows.push_back({fmt::format("prefill {}, at most", ModelPlan::kPromptTokens), rate_text(plan.prefill_tps)});
+  }
+  if (!machine.source.empty()) {
+    rows.push_back({"source", machine.source});
+    rows.push_back({"", "an estimate from these figures; nothing was measured"});
   }
   return rows;
 }
@@ -120,13 +128,43 @@ Json plan_json(const ModelPlan& plan) {
                                {"memory_bytes", machine.memory_bytes > 0 ? Json(machine.memory_bytes) : Json()},
                                {"read_bytes_per_s", rate(machine.read_bytes_per_second)},
                                {"int8_macs_per_s", rate(machine.int8_macs_per_second)},
-                               {"f32_macs_per_s", rate(machine.f32_macs_per_second)}}},
+                               {"f32_macs_per_s", rate(machine.f32_macs_per_second)},
+                               {"source", machine.source.empty() ? Json() : Json(machine.source)}}},
+      {"estimate", !machine.source.empty()},
+      {"token_ms", rate(plan.token_ms())},
+      {"token_full_ms", rate(plan.token_full_ms())},
       {"decode_tps", rate(plan.decode_tps)},
       {"decode_full_tps", rate(plan.decode_full_tps)},
       {"decode_all_tps", rate(plan.decode_all_tps)},
       {"prefill_tps", rate(plan.prefill_tps)},
       {"fits", plan.fits()},
       {"advice", std::move(advice)}};
+}
+
+std::string machines_text(const std::vector<KnownMachine>& machines, int width, bool bold) {
+  std::vector<PlanRow> rows;
+  for (const KnownMachine& known : machines) {
+    constexpr double kGiga = 1e9;
+    rows.push_back({known.name, size_text(known.machine.memory_bytes),
+                    fmt::format("{:.1f} GB/s", known.machine.read_bytes_per_second / kGiga), known.machine.name});
+  }
+  return table_text({{"--machine"}, {"memory", true}, {"bandwidth", true}, {""}}, rows, width, bold);
+}
+
+Json machines_json(const std::vector<KnownMachine>& machines) {
+  Json::Array all;
+  for (const KnownMachine& known : machines) {
+    const auto rate = [](double value) { return value > 0 ? Json(value) : Json(); };
+    const Machine& machine = known.machine;
+    all.push_back(Json::Object{{"name", known.name},
+                               {"title", machine.name},
+                               {"memory_bytes", machine.memory_bytes},
+                               {"read_bytes_per_s", rate(machine.read_bytes_per_second)},
+                               {"int8_macs_per_s", rate(machine.int8_macs_per_second)},
+                               {"f32_macs_per_s", rate(machine.f32_macs_per_second)},
+                               {"source", machine.source}});
+  }
+  return all;
 }
 
 }  // namespace duet

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/json.h"
+#include "report/machines.h"
 #include "report/plan.h"
 
 namespace duet {
@@ -11,5 +13,9 @@ namespace duet {
 std::string plan_text(const ModelPlan& plan, int width, bool bold);
 /// As one JSON object; docs/outside-checks.md has its fields.
 Json plan_json(const ModelPlan& plan);
+
+/// The machines that are known by name.
+std::string machines_text(const std::vector<KnownMachine>& machines, int width, bool bold);
+Json machines_json(const std::vector<KnownMachine>& machines);
 
 }  // namespace duet

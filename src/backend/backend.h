@@ -18,6 +18,9 @@ namespace duet {
 class Backend : public Device {
  public:
   virtual std::string_view name() const = 0;
+  /// Names the arithmetic of all ops, with its version: under one name the same inputs give the same bits, and states
+  /// lie in memory alike. What changes a bit changes the version.
+  virtual std::string_view arithmetic() const = 0;
   /// Reads and packs a weight matrix. Throws what source.read_rows throws, and out_of_memory.
   virtual std::unique_ptr<PackedWeight> pack(const WeightSource& source) = 0;
 

@@ -4,7 +4,9 @@
 
 #include "chat/packed_place.h"
 #include "chat/thought_budget.h"
+#include "hub/pack_store.h"
 #include "model/decoder.h"
+#include "model/fingerprint.h"
 #include "model/footprint.h"
 #include "text/tokenizer.h"
 
@@ -143,6 +145,23 @@ void Session::chat(const std::vector<Message>& messages, const ChatOptions& opti
   }
   generate(std::move(request), cancel, sink);
 }
+
+const StateFields& Session::state_fields() {
+  if (!state_fields_.empty()) return state_fields_;
+  std::string stored_as;
+  try {
+    stored_as = stored_hash(Store::from_environment(), model_.checkpoint());
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kNotFound) throw;  // there is no store: the model is none of it
+  }
+  state_fields_ = {{"model hash", model_fingerprint(model_.checkpoint())},
+                   {"model's hash in the store", stored_as},
+                   {"activations", std::string(activations_name(activations_))}};
+  return state_fields_;
+}
+
+int64_t Session::save_state(OutputFile& file) { return engine_->save_state(file, state_fields()); }
+int64_t Session::load_state(const std::filesystem::path& path) { return engine_->load_state(path, state_fields()); }
 
 void Session::generate(GenerateRequest request, const std::atomic<bool>& cancel, const EventSink& sink) {
   if (request.stop_ids.empty()) request.stop_ids = model_.end_ids();

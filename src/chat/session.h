@@ -66,6 +66,11 @@ class Session {
   void chat(const std::vector<Message>& messages, const ChatOptions& options, GenerateRequest request,
             const std::atomic<bool>& cancel, const EventSink& sink);
 
+  /// Engine::save_state() and load_state(), of this model with these options (docs/formats.md). Throws what they throw,
+  /// and what reading the model's files throws.
+  int64_t save_state(OutputFile& file);
+  int64_t load_state(const std::filesystem::path& path);
+
   /// generate() of chat/generate.h. Empty `request.stop_ids` stand for the model's end tokens.
   void generate(GenerateRequest request, const std::atomic<bool>& cancel, const EventSink& sink);
 
@@ -74,12 +79,16 @@ class Session {
   SpeculationOptions speculation(const SessionOptions& options, const DecoderOptions& arithmetic,
                                  const std::function<void(int64_t, int64_t)>& progress);
 
+  /// What tells this model, and how it computes, from others.
+  const StateFields& state_fields();
+
   Runtime runtime_;  // outlives what was packed for its backends
   LoadedModel model_;
   std::unique_ptr<LoadedModel> draft_model_;
   Activations activations_ = Activations::kF32;
   std::shared_ptr<const Decoder> decoder_;
   std::unique_ptr<Engine> engine_;
+  StateFields state_fields_;  // once they were asked for
 };
 
 /// Reads and packs the weights, or takes them from the store's packed cache, as the options say. `progress` as

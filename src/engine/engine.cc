@@ -414,4 +414,26 @@ void Engine::score(std::span<const TokenId> ids, const RowSink& sink, const Hidd
   }
 }
 
+int64_t Engine::save_state(OutputFile& file, const StateFields& fields) {
+  const State& s = *state_;
+  const StateCache::Entry* const kept = s.cache.newest();
+  if (kept == nullptr) fail(ErrorCode::kNotFound, "there is no state to save: no request has finished");
+  write_state(file, s.state_fields(fields), kept->tokens, s.device(), s.decoder->state_layout(), *kept->state);
+  return kept->state->length_tokens();
+}
+
+int64_t Engine::load_state(const std::filesystem::path& path, const StateFields& fields) {
+  State& s = *state_;
+  SavedState stored = read_state(*open_file(path), s.state_fields(fields), s.device(), s.decoder->state_layout(),
+                                 {.vocabulary = s.decoder->spec().vocabulary, .context_tokens = s.context_tokens});
+  const int64_t tokens = stored.state->length_tokens();
+  s.cache.keep(std::move(stored.tokens), std::move(stored.state));
+  return tokens;
+}
+
+StateFields Engine::State::state_fields(StateFields fields) const {
+  fields.emplace_back("arithmetic", ops::arithmetic_of(decoder->backend()));
+  return fields;
+}
+
 }  // namespace duet

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <span>
@@ -8,6 +9,7 @@
 
 #include "engine/request.h"
 #include "engine/speculative.h"
+#include "state/state_file.h"
 
 namespace duet {
 
@@ -55,6 +57,14 @@ class Engine {
   /// none.
   void score(std::span<const TokenId> ids, const RowSink& sink, const HiddenRowSink& hidden = {},
              const std::function<bool(int64_t position)>& wants_row = {}, const RowSink& mtp = {});
+
+  /// Writes the state of the request that finished last, with its tokens; `fields` say what it depends on beside the
+  /// backend's arithmetic and the layout (write_state()). Returns the tokens of which the state is. Throws not_found
+  /// (no request has finished), io_error.
+  int64_t save_state(OutputFile& file, const StateFields& fields);
+  /// Puts a saved state beside those of finished requests, so that the next prompt goes on from what it has in common
+  /// with it. Returns its tokens. Throws not_found and what read_state() throws.
+  int64_t load_state(const std::filesystem::path& path, const StateFields& fields);
 
  private:
   struct State;

@@ -88,6 +88,7 @@ struct Engine::State {
   DraftPolicy policy{false};
 
   Device& device() const { return ops::device_of(decoder->backend()); }
+  StateFields state_fields(StateFields fields) const;
   void check_ids(std::span<const TokenId> ids) const;
   int64_t mtp_scratch_bytes(int64_t rows) const;
   void head_rows(Ctx& ctx, const Tensor& normed, int64_t first, const std::function<bool(int64_t position)>& wants,

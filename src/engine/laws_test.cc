@@ -8,32 +8,12 @@
 #include "backend/backend.h"
 #include "tests/compare.h"
 #include "tests/golden_file.h"
+#include "tests/law_models.h"
 #include "tests/model_golden.h"
 #include "tests/support.h"
 
 namespace duet::test {
 namespace {
-
-const char* const kModels[] = {"text/llama31-gqa-scaled",
-                               "text/qwen2-window",
-                               "text/qwen3-dense",
-                               "gguf_quant/llama/patchwork.gguf",
-                               "gguf_quant/qwen3/q4_k_m.gguf",
-                               "text/qwen3moe",
-                               "text/llama4-scout",
-                               "text/llama4-behemoth-like",
-                               "text/qwen3next",
-                               "gguf/qwen35-dense-vheads.bf16.gguf",
-                               "text/qwen35-moe"};
-
-std::vector<TokenId> prompt_of(int64_t length, int64_t vocabulary, uint32_t seed) {
-  std::vector<TokenId> ids;
-  for (int64_t i = 0; i < length; ++i) {
-    seed = seed * 1664525u + 1013904223u;
-    ids.push_back(TokenId{static_cast<int32_t>((seed >> 8) % static_cast<uint32_t>(vocabulary))});
-  }
-  return ids;
-}
 
 class RowLaw : public testing::TestWithParam<const char*> {
  protected:
@@ -50,7 +30,7 @@ class RowLaw : public testing::TestWithParam<const char*> {
 };
 
 TEST_P(RowLaw, ThreadsAndSplitsOfThePromptChangeNoBit) {
-  const auto prompt = prompt_of(150, vocabulary(), 7);
+  const auto prompt = law_prompt(150, vocabulary(), 7);
   const auto whole = scores(1, 1000, prompt);
   for (const int threads : {2, 3})
     EXPECT_TRUE(same_bits(scores(threads, 1000, prompt), whole)) << threads << " threads";
@@ -61,7 +41,7 @@ TEST_P(RowLaw, ThreadsAndSplitsOfThePromptChangeNoBit) {
 
 TEST_P(RowLaw, HoldsInTheNativeArithmetic) {
   const DecoderOptions native = {.activations = Activations::kNative};
-  const auto prompt = prompt_of(150, vocabulary(), 7);
+  const auto prompt = law_prompt(150, vocabulary(), 7);
   const auto whole = scores(1, 1000, prompt, native);
   const bool has_blocks = std::string_view(GetParam()).starts_with("gguf_quant");
   EXPECT_EQ(static_cast<bool>(same_bits(whole, scores(1, 1000, prompt))), !has_blocks);
@@ -72,7 +52,7 @@ TEST_P(RowLaw, HoldsInTheNativeArithmetic) {
 }
 
 TEST_P(RowLaw, HoldsWithRoundedKeysAndValues) {
-  const auto prompt = prompt_of(150, vocabulary(), 7);
+  const auto prompt = law_prompt(150, vocabulary(), 7);
   const auto exact = scores(1, 1000, prompt);
   for (const DType type : {DType::kF16, DType::kBF16, DType::kQ8_0}) {
     const DecoderOptions options = {.kv_type = type};
@@ -99,7 +79,7 @@ TEST_P(RowLaw, NeighboursChangeNoToken) {
   const int64_t lengths[] = {1, 5, 70, 33, 128};
   const auto request = [&](size_t i) {
     Request r;
-    r.prompt = prompt_of(lengths[i], model->decoder->spec().vocabulary, static_cast<uint32_t>(i));
+    r.prompt = law_prompt(lengths[i], model->decoder->spec().vocabulary, static_cast<uint32_t>(i));
     r.max_new_tokens = 20;
     r.sampling.temperature = i % 2 == 0 ? 0.0f : 1.0f;
     r.sampling.seed = i;
@@ -153,7 +133,7 @@ SamplingParams all_steps(uint64_t seed) {
 }
 
 TEST_P(RowLaw, TheSameSeedGivesTheSameTextWhateverThreadsSplitsAndOtherAnswers) {
-  const auto prompt = prompt_of(70, vocabulary(), 11);
+  const auto prompt = law_prompt(70, vocabulary(), 11);
   constexpr int32_t kChoices = 3;
   const auto texts = [&](int threads, int64_t step_rows, std::vector<int32_t> choices, bool neighbours) {
     Runtime runtime(threads);
@@ -162,7 +142,7 @@ TEST_P(RowLaw, TheSameSeedGivesTheSameTextWhateverThreadsSplitsAndOtherAnswers) 
     std::map<RequestId, int32_t> asked;
     for (const int32_t choice : choices) {
       if (neighbours) {
-        Request other{.prompt = prompt_of(9 + choice, vocabulary(), 5), .max_new_tokens = 7};
+        Request other{.prompt = law_prompt(9 + choice, vocabulary(), 5), .max_new_tokens = 7};
         engine.submit(other);
       }
       Request request{.prompt = prompt, .sampling = all_steps(21), .choice = choice, .max_new_tokens = 16};
@@ -193,7 +173,7 @@ TEST_P(RowLaw, TheSameSeedGivesTheSameTextWhateverThreadsSplitsAndOtherAnswers) 
 TEST_P(RowLaw, ReusedStateGivesTheSameText) {
   Runtime runtime(2);
   const auto model = load_model(golden(GetParam()), runtime, "cpu");
-  auto prompt = prompt_of(90, model->decoder->spec().vocabulary, 3);
+  auto prompt = law_prompt(90, model->decoder->spec().vocabulary, 3);
   Engine warm(model->decoder);
   const auto first = greedy(warm, prompt, 10);
   prompt.insert(prompt.end(), first.begin(), first.begin() + 6);
@@ -219,22 +199,18 @@ TEST_P(RowLaw, ATextThatLeavesAnEarlierOneAnywhereIsTheSame) {
   Runtime runtime(2);
   const auto model = load_model(golden(GetParam()), runtime, "cpu");
   Engine warm(model->decoder, {.max_step_rows = 40});
-  const auto earlier = prompt_of(150, model->decoder->spec().vocabulary, 3);
+  const auto earlier = law_prompt(150, model->decoder->spec().vocabulary, 3);
   greedy(warm, earlier, 5);
   for (const size_t cut : {149u, 1u, 16u, 24u, 33u, 63u, 64u, 65u, 100u, 128u, 140u}) {
     std::vector<TokenId> prompt(earlier.begin(), earlier.begin() + static_cast<int64_t>(cut));
-    const auto other = prompt_of(9, model->decoder->spec().vocabulary, static_cast<uint32_t>(cut));
+    const auto other = law_prompt(9, model->decoder->spec().vocabulary, static_cast<uint32_t>(cut));
     prompt.insert(prompt.end(), other.begin(), other.end());
     Engine fresh(model->decoder);
     EXPECT_EQ(greedy(warm, prompt, 8), greedy(fresh, prompt, 8)) << "left at " << cut;
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, RowLaw, testing::ValuesIn(kModels), [](const auto& tested) {
-  std::string name = tested.param;
-  for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(Models, RowLaw, testing::ValuesIn(kLawModels), law_model_name);
 
 }  // namespace
 }  // namespace duet::test

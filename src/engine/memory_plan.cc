@@ -27,16 +27,8 @@ MemoryPlan plan_memory(const ModelDescription& model, const MemoryPlanOptions& o
   const int64_t step_rows = std::min(EngineOptions{}.max_step_rows, plan.context_tokens);
   plan.recurrent_bytes = layout.recurrent_bytes();
   plan.kv_bytes = layout.bytes(plan.context_tokens, step_rows) - plan.recurrent_bytes;
-  if (!layout.trims_anywhere()) {  // else nothing but full pages, which snapshots share
-    const auto most = static_cast<int64_t>(SequenceState::kMaxSnapshots);
-    int64_t one = plan.recurrent_bytes;
-    for (const StateLayout::PageGroup& group : layout.groups()) {
-      if (!group.reach.is_local()) continue;
-      const int64_t kept = std::min(plan.context_tokens, std::max(group.reach.window, group.reach.chunk));
-      one += (kept / KvView::kPageTokens + 1) * group.page_bytes;
-    }
-    plan.snapshot_bytes = one * std::min(most, 1 + plan.context_tokens / kSnapshotTokens);
-  }
+  plan.snapshot_bytes =
+      layout.snapshot_bytes(plan.context_tokens, step_rows, SequenceState::kMaxSnapshots, kSnapshotTokens);
 
   const int64_t head_rows = std::min(kHeadTileRows, plan.sequences);
   const int64_t arena = step_scratch_bytes(spec, distinct_ropes(spec, options.arithmetic.mtp), step_rows, head_rows);

@@ -22,11 +22,14 @@ class StateCache {
   /// there is none of at least one token.
   std::unique_ptr<SequenceState> take(std::span<const TokenId> tokens, int64_t max_tokens);
 
- private:
   struct Entry {
     std::vector<TokenId> tokens;
     std::unique_ptr<SequenceState> state;
   };
+  /// What was kept last; nullptr: nothing is.
+  const Entry* newest() const { return entries_.empty() ? nullptr : &entries_.back(); }
+
+ private:
   size_t capacity_;
   std::vector<Entry> entries_;  // oldest first
 };

@@ -138,14 +138,20 @@ int64_t PackStore::limit_from_environment() {
   return limit == nullptr || *limit == '\0' ? kDefaultLimitBytes : parse_byte_size("DUET_CACHE_LIMIT", limit);
 }
 
-std::string checkpoint_key(const Store& store, const Checkpoint& checkpoint) {
-  std::string key;
+std::string stored_hash(const Store& store, const Checkpoint& checkpoint) {
   std::error_code error;
   const fs::path real = fs::canonical(checkpoint.path(), error);
   const std::string blob = error ? "" : real.filename().string();
   constexpr std::string_view kBlob = "sha256-";
-  if (blob.starts_with(kBlob) && fs::equivalent(real, store.blob(blob.substr(kBlob.size())), error) && !error) {
-    key = blob + "\n";
+  const bool stored =
+      blob.starts_with(kBlob) && fs::equivalent(real, store.blob(blob.substr(kBlob.size())), error) && !error;
+  return stored ? blob : "";
+}
+
+std::string checkpoint_key(const Store& store, const Checkpoint& checkpoint) {
+  std::string key;
+  if (const std::string hash = stored_hash(store, checkpoint); !hash.empty()) {
+    key = hash + "\n";
   } else {
     for (const auto& file : checkpoint.files()) {
       const std::string identity = file->identity();

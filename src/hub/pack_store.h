@@ -51,6 +51,9 @@ class PackStore {
   std::filesystem::path folder_;
 };
 
+/// "sha256-..." of a model that lies in the store, empty for others.
+std::string stored_hash(const Store& store, const Checkpoint& checkpoint);
+
 /// What the bytes of a checkpoint are told by: the hash of a stored model, of other files device, inode, size and
 /// times; and its configuration. Empty where a file has no identity.
 std::string checkpoint_key(const Store& store, const Checkpoint& checkpoint);

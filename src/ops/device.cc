@@ -6,6 +6,7 @@
 namespace duet::ops {
 
 Device& device_of(Backend& backend) { return backend; }
+std::string_view arithmetic_of(const Backend& backend) { return backend.arithmetic(); }
 
 Tensor upload(Ctx& ctx, std::span<const float> values, Shape shape) {
   DUET_CHECK(static_cast<int64_t>(values.size()) == shape.elements());

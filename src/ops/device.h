@@ -1,6 +1,7 @@
 #pragma once
 
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "ops/context.h"
@@ -9,6 +10,8 @@ namespace duet::ops {
 
 /// The memory that a backend computes in.
 Device& device_of(Backend& backend);
+/// The name of its arithmetic, with the version (backend.h).
+std::string_view arithmetic_of(const Backend& backend);
 
 /// Host values to a tensor in the arena.   values [shape.elements()]
 Tensor upload(Ctx& ctx, std::span<const float> values, Shape shape);

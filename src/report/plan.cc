@@ -1,5 +1,7 @@
 #include "report/plan.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <utility>
@@ -9,6 +11,7 @@
 #include "base/error.h"
 #include "base/os_memory.h"
 #include "report/compare.h"
+#include "report/machines.h"
 #include "tensor/dtype.h"
 
 namespace duet {
@@ -26,8 +29,14 @@ double parse_giga(std::string_view text, const std::string& all) {
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || !(value > 0) || value > kMostGiga) {
-    fail(ErrorCode::kBadValue, "--machine '{}': 'this', or GB of memory and GB/s of bandwidth as in 64:80, is wanted",
-         printable(all));
+    std::vector<std::string> names;
+    for (const KnownMachine& known : known_machines()) names.push_back(known.name);
+    throw Error(
+        ErrorCode::kBadValue,
+        fmt::format("--machine '{}': 'this', GB of memory and GB/s of bandwidth as in 64:80, or one of these is "
+                    "wanted: {}",
+                    printable(all), fmt::join(names, ", ")),
+        "duet plan --machines says what they are");
   }
   return value;
 }
@@ -164,6 +173,9 @@ Machine measure_machine(ThreadPool& pool, const Cancelled& cancelled, const Benc
 }
 
 Machine parse_machine(const std::string& text) {
+  for (const KnownMachine& known : known_machines()) {
+    if (known.name == text) return known.machine;
+  }
   const size_t colon = std::min(text.find(':'), text.size());
   Machine machine;
   machine.name = text;

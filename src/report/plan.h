@@ -18,10 +18,12 @@ struct Machine {
   int64_t memory_bytes = 0;
   double read_bytes_per_second = 0;
   double int8_macs_per_second = 0, f32_macs_per_second = 0;
+  std::string source = {};  // of figures that were not measured here; empty: they were, or the user gave them
 };
 /// This one, measured for about a second: what is free of its memory, and the limits of `pool`. Throws cancelled.
 Machine measure_machine(ThreadPool& pool, const Cancelled& cancelled, const BenchProgress& progress);
-/// "MEMORY" or "MEMORY:BANDWIDTH" in GB and GB/s: "64:80". Throws bad_value.
+/// A name of known_machines(), or "MEMORY" or "MEMORY:BANDWIDTH" in GB and GB/s: "64:80". Throws bad_value, which lists
+/// the names.
 Machine parse_machine(const std::string& text);
 
 /// A change with which a model takes less.
@@ -44,6 +46,9 @@ struct ModelPlan {
   double decode_full_tps = 0;  // one sequence, its context full
   double decode_all_tps = 0;   // all sequences together, half full
   double prefill_tps = 0;      // a prompt of kPromptTokens
+  /// A token at the least, milliseconds: with nothing before it, and with a full context; 0 = not known.
+  double token_ms() const { return decode_tps > 0 ? 1e3 / decode_tps : 0; }
+  double token_full_ms() const { return decode_full_tps > 0 ? 1e3 / decode_full_tps : 0; }
   bool fits() const { return machine.memory_bytes == 0 || memory.total() <= machine.memory_bytes; }
   std::vector<Advice> advice;  // where it does not fit
 

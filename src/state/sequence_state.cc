@@ -1,6 +1,7 @@
 #include "state/sequence_state.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "base/check.h"
@@ -151,17 +152,22 @@ int64_t SequenceState::trim(int64_t position) {
 }
 
 int64_t SequenceState::bytes() const {
-  int64_t sum = recurrent_ ? recurrent_->bytes() : 0;
-  for (size_t g = 0; g < pages_.size(); ++g) {
-    for (const Page& page : pages_[g]) sum += page ? page->bytes() : 0;
-    for (const Snapshot& s : snapshots_) {
-      for (size_t i = 0; i < s.local[g].size(); ++i) {
-        const bool same = i < pages_[g].size() && pages_[g][i] == s.local[g][i];
-        if (s.local[g][i] && !same) sum += s.local[g][i]->bytes();
-      }
+  std::set<const Buffer*> distinct;
+  int64_t sum = 0;
+  const auto add = [&](const Page& page) {
+    if (page && distinct.insert(page.get()).second) sum += page->bytes();
+  };
+  const auto add_all = [&](const Pages& groups) {
+    for (const std::vector<Page>& pages : groups) {
+      for (const Page& page : pages) add(page);
     }
+  };
+  add(recurrent_);
+  add_all(pages_);
+  for (const Snapshot& s : snapshots_) {
+    add(s.recurrent);
+    add_all(s.local);
   }
-  for (const Snapshot& s : snapshots_) sum += s.recurrent && s.recurrent != recurrent_ ? s.recurrent->bytes() : 0;
   return sum;
 }
 

@@ -39,12 +39,13 @@ class SequenceState {
   std::byte* recurrent(int64_t layer) const {
     return recurrent_->data() + layout_->recurrent_at(static_cast<size_t>(layer));
   }
-  /// Shared memory counts in full, that of snapshots only where it differs.
+  /// With its snapshots. What it shares with forks counts in full.
   int64_t bytes() const;
 
   static constexpr size_t kMaxSnapshots = 4;
 
  private:
+  friend struct StateImage;  // state_file.cc: what it is made of, to a file and back
   using Page = std::shared_ptr<Buffer>;
   /// Pages of each group of layers: [groups][pages].
   using Pages = std::vector<std::vector<Page>>;

@@ -146,5 +146,53 @@ TEST(SequenceState, RecurrentLayersGoBackToTheAnchorOrToASnapshot) {
   EXPECT_EQ(state.trim(50), 48) << "what the snapshot held behind 48 were other tokens";
 }
 
+/// The most bytes that a state with snapshots, kept as the engine keeps them, takes on its way.
+int64_t highest_bytes(const StateLayout& layout, int64_t prompt, int64_t tokens, int64_t step_rows) {
+  const auto device = make_ref_backend();
+  SequenceState state(*device, layout);
+  int64_t highest = 0;
+  while (state.length_tokens() < tokens) {
+    const int64_t begin = state.length_tokens();
+    const int64_t end = begin < prompt ? std::min(prompt, begin + step_rows) : begin + 1;
+    state.reserve(end);
+    const bool changes = begin < prompt || end % 64 <= 1;  // a page begins or ends
+    if (changes) highest = std::max(highest, state.bytes());
+    state.advance_to(end);
+    if (end / 1024 > begin / 1024 || end == prompt) state.snapshot();
+    if (changes) highest = std::max(highest, state.bytes());
+  }
+  return highest;
+}
+
+TEST(SequenceState, SnapshotsTakeWhatIsPlanned) {
+  KvLayerLayout windowed{DType::kF32, 1, 8}, chunked{DType::kF32, 1, 8};
+  windowed.window = 500;
+  chunked.chunk = 2048;
+  const KvLayerLayout full{DType::kF32, 1, 8};
+  const DeltaLayerLayout delta{1, 2, 8, 8, 4, {0, 0}};
+  const std::vector<std::vector<LayerLayout>> models = {
+      {windowed}, {chunked, full}, {delta, full}, {windowed, chunked}};
+  for (const std::vector<LayerLayout>& layers : models) {
+    const StateLayout layout(layers);
+    int64_t local_page = 0;
+    for (const StateLayout::PageGroup& group : layout.groups())
+      local_page += group.reach.is_local() ? group.page_bytes : 0;
+    for (const int64_t tokens : {int64_t{100}, int64_t{1500}, int64_t{9216}, int64_t{9300}}) {
+      for (const int64_t step_rows : {int64_t{256}, int64_t{100}}) {
+        const int64_t planned = layout.bytes(tokens, step_rows) +
+                                layout.snapshot_bytes(tokens, step_rows, SequenceState::kMaxSnapshots, 1024);
+        int64_t highest = 0;
+        for (const int64_t prompt : {tokens, tokens / 2, int64_t{60}}) {
+          highest = std::max(highest, highest_bytes(layout, prompt, tokens, step_rows));
+        }
+        SCOPED_TRACE(testing::Message() << layers.size() << " layers, " << tokens << " in steps of " << step_rows);
+        EXPECT_LE(highest, planned);
+        constexpr int64_t kSlackPages = 32;  // full and chunked layers need not hold the most at the same time
+        EXPECT_GE(highest + kSlackPages * local_page + layout.recurrent_bytes(), planned);
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace duet

@@ -10,6 +10,16 @@ constexpr int64_t kPage = KvView::kPageTokens;
 
 int64_t pages_of(int64_t tokens) { return (tokens + kPage - 1) / kPage; }
 
+/// Pages that a layer of this reach holds of a sequence of `tokens` that arrived in steps of `step_rows`.
+int64_t held_pages(const KvLayerLayout& reach, int64_t tokens, int64_t step_rows) {
+  const int64_t before = std::max<int64_t>(0, tokens - step_rows);  // of the step that brought the last tokens
+  int64_t first = reach.first_needed(before) / kPage;
+  if (reach.chunk > 0) {  // a chunk fills up: the most that it has held is what counts
+    first = std::min(first, std::max<int64_t>(0, pages_of(tokens) - pages_of(reach.chunk + step_rows) - 1));
+  }
+  return pages_of(tokens) - first;
+}
+
 }  // namespace
 
 int64_t KvLayerLayout::first_needed(int64_t tokens) const {
@@ -53,13 +63,23 @@ bool StateLayout::trims_anywhere() const {
 
 int64_t StateLayout::bytes(int64_t tokens, int64_t step_rows) const {
   int64_t sum = tokens > 0 ? recurrent_bytes_ : 0;
+  for (const PageGroup& group : groups_) sum += held_pages(group.reach, tokens, step_rows) * group.page_bytes;
+  return sum;
+}
+
+int64_t StateLayout::snapshot_bytes(int64_t tokens, int64_t step_rows, int64_t most, int64_t spacing) const {
+  if (trims_anywhere()) return 0;  // nothing but full pages, which snapshots share
+  const int64_t count = std::min(most, 1 + tokens / spacing);
+  int64_t sum = count * recurrent_bytes_;
   for (const PageGroup& group : groups_) {
-    const int64_t before = std::max<int64_t>(0, tokens - step_rows);  // of the step that brought the last tokens
-    int64_t first = group.reach.first_needed(before) / kPage;
-    if (group.reach.chunk > 0) {  // a chunk fills up: the most that it has held is what counts
-      first = std::min(first, std::max<int64_t>(0, pages_of(tokens) - pages_of(group.reach.chunk + step_rows) - 1));
-    }
-    sum += (pages_of(tokens) - first) * group.page_bytes;
+    if (!group.reach.is_local()) continue;
+    // All pages from what the oldest one sees to the end or, where less, what each of them sees; of each one the last
+    // page as well, where the sequence goes on in it.
+    const int64_t own = held_pages(group.reach, tokens, step_rows);
+    const int64_t reach = std::max(group.reach.window, group.reach.chunk) + DeltaView::kMaxDraftTokens;
+    const int64_t from_oldest = std::min(pages_of(tokens), pages_of(reach + count * spacing + step_rows) + 1);
+    const int64_t each = pages_of(reach) + 1;
+    sum += (std::min(std::max<int64_t>(0, from_oldest - own), count * each) + count) * group.page_bytes;
   }
   return sum;
 }

@@ -62,6 +62,9 @@ class StateLayout {
   /// Bytes of a sequence of `tokens` that arrived in steps of `step_rows`: whole pages, the local ones that a step
   /// needs.
   int64_t bytes(int64_t tokens, int64_t step_rows = 1) const;
+  /// Bytes that up to `most` snapshots, one every `spacing` tokens and one at any place, hold beside the sequence's
+  /// own, at most: recurrent states, and local pages that the sequence has let go of or has copied.
+  int64_t snapshot_bytes(int64_t tokens, int64_t step_rows, int64_t most, int64_t spacing) const;
   /// Bytes that every further token takes, a page's share.
   int64_t token_bytes() const;
 

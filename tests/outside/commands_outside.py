@@ -238,6 +238,35 @@ def check_sampling(commands, model):
     print("run: sampling, several answers, log-probabilities, biases and files are right")
 
 
+def check_states(commands, model):
+    def finished(*arguments):
+        return json.loads(commands.run("run", model, "--json", "-n", "12", *arguments)[0].splitlines()[-1])
+
+    state, story = commands.path("a.state"), "There is a fox in the wood behind the house. " * 12
+    first = finished("--raw", story, "--save-state", state)
+    assert "reused_tokens" not in first and os.listdir(os.path.dirname(state)).count("a.state") == 1
+    longer = ["--raw", story + "And an owl"]
+    alone, with_state = finished(*longer), finished(*longer, "--load-state", state, "--threads", "1")
+    assert with_state["ids"] == alone["ids"] and "reused_tokens" not in alone, (alone, with_state)
+    assert first["prompt_tokens"] - 3 < with_state["reused_tokens"] < with_state["prompt_tokens"], with_state
+    other = finished("Hello", "--load-state", state)
+    assert other["ids"] == finished("Hello")["ids"] and other.get("reused_tokens", 0) < 10, other
+    _, err = commands.run("run", model, "-n", "1", *longer, "--load-state", state, "--save-state", state)
+    assert f"{with_state['reused_tokens']} of {with_state['prompt_tokens']} prompt tokens" in err and "state of" in err, err
+    assert finished(*longer, "--load-state", state)["ids"] == alone["ids"]
+    refused = ["run", model, "x", "--load-state", state]
+    commands.fails("bad_value", *refused, "--kv-type", "f16", words=["a.state", "KV type", "f32", "f16"])
+    commands.fails("bad_value", *refused, "--activations", "native", words=["a.state", "activations", "f32", "native"])
+    commands.fails("context_overflow", *refused, "--ctx", "64", words=["a.state", "64"])
+    with open(state, "r+b") as file:
+        file.truncate(10_000)
+    commands.fails("truncated", *refused, words=["a.state", "10000"])
+    commands.fails("bad_magic", *refused[:-1], commands.write("no.state", "x" * 100), words=["no.state"])
+    commands.fails("not_found", "run", model, "x", "--save-state", commands.path("absent/a.state"), words=["absent"])
+    commands.fails("usage_error", "run", model, "x", "--save-state", state, "--choices", "2", status=2, words=["--choices"])
+    print("run: states go through files")
+
+
 def check_run(commands, model):
     def events(*arguments, **options):
         out, _ = commands.run("run", model, "--json", *arguments, **options)
@@ -448,7 +477,14 @@ def check_plan(commands, golden):
     out, _ = commands.run("bench", config, "--synthetic", "--prompt", "4", "--gen", "2", "--repetitions", "1", "--json")
     assert json.loads(out)["decode_tps"] > 0
 
-    commands.fails("bad_value", *small, "--machine", "much", words=["much"])
+    commands.fails("bad_value", *small, "--machine", "much", words=["much", "rtx-4090-24"])
+    machines = {one["name"]: one for one in json.loads(commands.run("plan", "--machines", "--json")[0])}
+    assert "raspberry-pi-5-8" in commands.run("plan", "--machines")[0]
+    named = json.loads(commands.run(*small, "--machine", "mac-m4-max-128", "--json")[0])
+    assert named["estimate"] and named["fits"] and named["machine"]["source"] == machines["mac-m4-max-128"]["source"], named
+    assert abs(named["token_ms"] * named["decode_tps"] - 1e3) < 1e-6 < named["token_ms"] < named["token_full_ms"], named
+    assert "an estimate" in commands.run(*small, "--machine", "mac-m4-max-128")[0]
+    commands.fails("usage_error", "plan", status=2, words=["model"])
     commands.fails("bad_value", *small, "--machine", "8:", words=["8:"])
     commands.fails("bad_value", *small, "--layers", "1000", words=["1000"])
     commands.fails("bad_value", "plan", model, "--ctx", "100000000", words=["100000000"])
@@ -601,6 +637,7 @@ def main():
             print(f"SKIPPED: {model[0]} is not in the store: ./test fetches it")
             return SKIPPED
         check_run(commands, model[0])
+        check_states(commands, model[0])
         check_sampling(commands, model[0])
         check_piped_chat(commands, model[0])
         check_divergence(commands, model[0])

@@ -17,6 +17,9 @@ CpuBackend::CpuBackend(ThreadPool& pool, const CpuLevel& level) : pool_(pool), l
   scratch_ = allocate(cpu_scratch_bytes(pool.threads()));
 }
 
+// `baseline` rounds products and sums apart; all others have the same fused chains (docs/numerics.md).
+std::string_view CpuBackend::arithmetic() const { return level_.name == "baseline" ? "cpu 1, not fused" : "cpu 1"; }
+
 int64_t cpu_scratch_bytes(int threads) { return threads * kWorkerFloats * static_cast<int64_t>(sizeof(float)); }
 
 int64_t cpu_activation_bytes(int64_t columns) { return kBlockRows * columns * static_cast<int64_t>(sizeof(float)); }

@@ -28,6 +28,7 @@ class CpuBackend final : public Backend {
   void sync() noexcept override {}
 
   std::string_view name() const override { return "cpu"; }
+  std::string_view arithmetic() const override;
   std::string_view level() const { return level_.name; }
   std::unique_ptr<PackedWeight> pack(const WeightSource& source) override;
   std::string packed_layout() const override { return cpu_packed_layout(level_.kernels); }

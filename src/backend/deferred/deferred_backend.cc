@@ -63,6 +63,7 @@ struct OwnedDelta {
 class DeferredBackend final : public Backend {
  public:
   std::string_view name() const override { return "deferred"; }
+  std::string_view arithmetic() const override { return ref_.arithmetic(); }
   std::unique_ptr<PackedWeight> pack(const WeightSource& source) override { return ref_.pack(source); }
   std::string packed_layout() const override { return ref_.packed_layout(); }
   std::unique_ptr<PackedWeight> restore(const WeightSource& source, const PackedReader& read) override {

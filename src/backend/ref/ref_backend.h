@@ -9,6 +9,7 @@ namespace duet {
 class RefBackend final : public Backend {
  public:
   std::string_view name() const override { return "ref"; }
+  std::string_view arithmetic() const override { return "ref 1"; }
   std::unique_ptr<PackedWeight> pack(const WeightSource& source) override;
   std::string packed_layout() const override { return "rows as they are, version 1"; }
   std::unique_ptr<PackedWeight> restore(const WeightSource& source, const PackedReader& read) override;
