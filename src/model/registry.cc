@@ -56,7 +56,7 @@ int64_t TensorPlan::bytes() const {
 
 int64_t TensorPlan::memory_bytes() const {
   if (is_vector) return shape.elements() * static_cast<int64_t>(sizeof(float));
-  return packed_bytes(dtype_info(memory_dtype()), shape[0], shape[1]);
+  return packed_bytes(form(), shape[0], shape[1]);
 }
 
 const TensorPlan* ModelDescription::find(const std::string& canonical) const {

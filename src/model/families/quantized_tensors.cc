@@ -165,8 +165,26 @@ void QuantizedTensors::take_packed(QuantizedSource& source, const std::string& m
   }
   if (checkpoint_.find(module + ".weight_g_idx") != nullptr) {
     source.order = take(source, module + ".weight_g_idx", {{cols}}, {DType::kI32});
+    if (groups_lie_in_order(source)) source.order = nullptr;
   }
   check_stored_shape(source, *take(source, module + ".weight_shape", {{2}}, {DType::kI64}));
+}
+
+bool QuantizedTensors::groups_lie_in_order(const QuantizedSource& source) const {
+  std::vector<int32_t> group_of(static_cast<size_t>(source.cols));
+  checkpoint_.read(*source.order, 0, std::as_writable_bytes(std::span(group_of)));
+  const int64_t columns = source.scheme.group > 0 ? source.scheme.group : source.cols;
+  for (int64_t i = 0; i < source.cols; ++i) {
+    if (group_of[static_cast<size_t>(i)] != i / columns) return false;
+  }
+  return true;
+}
+
+bool QuantizedTensors::zeros_are_in_the_middle(const QuantizedSource& source) const {
+  std::vector<std::byte> zeros(source.zeros->bytes);
+  checkpoint_.read(*source.zeros, 0, zeros);
+  const std::byte middle{static_cast<unsigned char>(source.scheme.zero_minus_one ? 127 : 128)};
+  return std::all_of(zeros.begin(), zeros.end(), [&](std::byte zero) { return zero == middle; });
 }
 
 void QuantizedTensors::take_words(QuantizedSource& source, const std::string& module) {
@@ -185,6 +203,11 @@ void QuantizedTensors::take_words(QuantizedSource& source, const std::string& mo
   const std::string order = module + ".g_idx";
   if (!awq && (!scheme.ordered_groups || checkpoint_.find(order) != nullptr)) {
     source.order = take(source, order, {{cols}}, {DType::kI32});
+    if (groups_lie_in_order(source)) source.order = nullptr;
+  }
+  if (scheme.bits == 8 && zeros_are_in_the_middle(source)) {
+    source.zeros = nullptr;
+    source.scheme.symmetric = true;
   }
 }
 

@@ -40,6 +40,10 @@ class QuantizedTensors {
   void take_words(QuantizedSource& source, const std::string& module);
   void take_fp4(QuantizedSource& source, const std::string& module);
   void take_mapped(QuantizedSource& source, const std::string& module);
+  /// Whether column i is of group i / group, though the file names the group of each.
+  bool groups_lie_in_order(const QuantizedSource& source) const;
+  /// Whether all zeros of 8 bits are 128: what signed bytes mean without any.
+  bool zeros_are_in_the_middle(const QuantizedSource& source) const;
   void check_stored_shape(const QuantizedSource& source, const TensorEntry& entry) const;
 
   const Checkpoint& checkpoint_;
