@@ -55,7 +55,7 @@ GroupFormat format_of(const QuantizedSource& source) {
       return format;
   }
   const int64_t groups = (source.cols + format.group - 1) / format.group;
-  if (const int64_t scales = source.scales->shape.elements(); scales < source.rows * groups) {
+  if (const int64_t scales = source.scales->shape.elements() / source.slices; scales < source.rows * groups) {
     format.scale = GroupScale::kTable;
     format.table_rows = static_cast<int32_t>(scales / groups);
   }

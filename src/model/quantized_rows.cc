@@ -68,10 +68,8 @@ void QuantizedRows::hold_scales() {
     if (static_cast<int64_t>(stored.size()) < source_.rows * groups_) {
       rows_a_scale_ = source_.scheme.block_rows > 0 ? source_.scheme.block_rows : source_.rows;
     }
-    const DType type = source_.scales->dtype;
-    if (dtype_info(type).block_bytes == 1) {
-      stored_scales_.resize(source_.scales->bytes);
-      checkpoint_.read(*source_.scales, 0, stored_scales_);
+    if (dtype_info(source_.scales->dtype).block_bytes == 1) {
+      stored_scales_ = bytes_of(*source_.scales);
     }
   }
   if (source_.global_scale == nullptr) return;
@@ -83,11 +81,17 @@ void QuantizedRows::hold_scales() {
   for (float& scale : scales_) scale = scale / global_;
 }
 
-/// All values of a companion; each must be finite.
+/// What a companion holds of this matrix.
+std::vector<std::byte> QuantizedRows::bytes_of(const TensorEntry& entry) const {
+  std::vector<std::byte> raw(entry.bytes / static_cast<size_t>(source_.slices));
+  checkpoint_.read(entry, static_cast<uint64_t>(source_.slice) * raw.size(), raw);
+  return raw;
+}
+
+/// All its values; each must be finite.
 std::vector<float> QuantizedRows::floats(const TensorEntry& entry) const {
-  std::vector<std::byte> raw(entry.bytes);
-  checkpoint_.read(entry, 0, raw);
-  std::vector<float> values(static_cast<size_t>(entry.shape.elements()));
+  const std::vector<std::byte> raw = bytes_of(entry);
+  std::vector<float> values(static_cast<size_t>(entry.shape.elements() / source_.slices));
   // Exponents of MXFP4 are stored as plain bytes.
   const DType dtype = entry.dtype == DType::kU8 ? DType::kF8E8M0 : entry.dtype;
   dequantize(dtype, raw.data(), static_cast<int64_t>(values.size()), values.data());
@@ -163,9 +167,9 @@ int64_t QuantizedRows::row_bytes() const {
 
 /// The codes of whole rows that lie side by side.
 std::vector<std::byte> QuantizedRows::code_bytes(int64_t begin, int64_t count) const {
-  const int64_t stride = static_cast<int64_t>(source_.codes->bytes) / source_.rows;
+  const int64_t stride = static_cast<int64_t>(source_.codes->bytes) / (source_.slices * source_.rows);
   std::vector<std::byte> bytes(static_cast<size_t>(count * stride));
-  checkpoint_.read(*source_.codes, static_cast<uint64_t>(begin * stride), bytes);
+  checkpoint_.read(*source_.codes, static_cast<uint64_t>((source_.slice * source_.rows + begin) * stride), bytes);
   return bytes;
 }
 

@@ -36,6 +36,7 @@ class QuantizedRows {
   void hold_scales();
   void hold_zeros();
   void hold_absmax();
+  std::vector<std::byte> bytes_of(const TensorEntry& entry) const;
   std::vector<float> floats(const TensorEntry& entry) const;
   std::vector<std::byte> code_bytes(int64_t begin, int64_t count) const;
   std::vector<uint8_t> codes(int64_t begin, int64_t count) const;

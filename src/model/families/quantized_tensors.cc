@@ -62,6 +62,34 @@ const TensorEntry* QuantizedTensors::take(QuantizedSource& source, const std::st
   return entry;
 }
 
+std::shared_ptr<const QuantizedSource> QuantizedTensors::find_expert(const std::string& stored_name, const Shape& shape,
+                                                                     int64_t expert) {
+  const TensorEntry* codes = checkpoint_.find(stored_name);
+  const std::string scale = stored_name + "_scale_inv";
+  const WeightScheme* scheme = config_.scheme(stored_name);
+  if (codes == nullptr || codes->dtype != DType::kF8E4M3 || checkpoint_.find(scale) == nullptr || scheme == nullptr ||
+      config_.method() != "fp8") {
+    return nullptr;
+  }
+  if (config_.storage(stored_name) == Storage::kPlain) {
+    fail(ErrorCode::kBadValue, "{}: tensor '{}' is quantised, but quantization_config ({}) leaves its layer plain",
+         file_of(checkpoint_, *codes), printable(stored_name), config_.method());
+  }
+  auto source = std::make_shared<QuantizedSource>();
+  source->scheme = *scheme;
+  source->slices = shape[0], source->slice = expert;
+  source->rows = shape[1], source->cols = shape[2];
+  source->codes = take(*source, stored_name, {shape}, {DType::kF8E4M3});
+  const Types types = {DType::kF32, DType::kF16, DType::kBF16, DType::kF8E8M0};
+  const int64_t rows = scheme->block_rows, columns = scheme->block_columns;
+  source->scales =
+      rows > 0 ? take(*source, scale, {{shape[0], ceil_div(shape[1], rows), ceil_div(shape[2], columns)}}, types)
+               : take(*source, scale, {{shape[0], 1, 1}, {shape[0]}}, types);
+  source->bytes /= source->slices;
+  for (const char* tail : {"_activation_scale", "_input_scale"}) take_if(stored_name + tail);
+  return source;
+}
+
 std::shared_ptr<const QuantizedSource> QuantizedTensors::find(const std::string& stored_name, const Shape& shape) {
   if (!stored_name.ends_with(kWeight)) {
     if (const TensorEntry* entry = find_fused(checkpoint_, stored_name)) {

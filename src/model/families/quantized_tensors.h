@@ -29,6 +29,10 @@ class QuantizedTensors {
   /// is added to `taken`. Throws missing_tensor, shape_mismatch, bad_dtype, bad_value (the tensors and the
   /// configuration contradict each other, or a quant_state holds something else), bad_json, too_large.
   std::shared_ptr<const QuantizedSource> find(const std::string& stored_name, const Shape& shape);
+  /// The matrix of one expert of a tensor [E, out, in] in FP8 with `stored_name`_scale_inv beside it; nullptr where the
+  /// file has no such tensor. Throws the same.
+  std::shared_ptr<const QuantizedSource> find_expert(const std::string& stored_name, const Shape& shape,
+                                                     int64_t expert);
 
  private:
   using Types = std::initializer_list<DType>;
