@@ -107,9 +107,29 @@ int64_t group_table_bytes(const GroupFormat& format, int64_t cols) {
   return group_order_at(format, cols) + (format.ordered ? cols * static_cast<int64_t>(sizeof(int32_t)) : 0);
 }
 
-float group_scale(const GroupFormat& format, int64_t cols, const std::byte* table, const std::byte* stored,
-                  uint32_t line, int64_t g) noexcept {
-  const int64_t groups = (cols + format.group - 1) / format.group;
+GroupScales::GroupScales(const GroupFormat& format, int64_t cols, const std::byte* table)
+    : nested_(format.scale == GroupScale::kNested),
+      table_(table),
+      groups_((cols + format.group - 1) / format.group),
+      lines_(format.table_rows),
+      nested_block_(format.nested_block) {}
+
+/// A line beyond the table is of no file: damaged memory must not be read past.
+float GroupScales::operator()(const std::byte* stored, uint32_t line, int64_t g) const noexcept {
+  if (!nested_) return load<float>(table_ + kFloat * (std::min<int64_t>(line, lines_ - 1) * groups_ + g));
+  const auto block = static_cast<uint64_t>(line) * static_cast<uint64_t>(groups_) + static_cast<uint64_t>(g);
+  const uint32_t many = block > UINT32_MAX ? UINT32_MAX : static_cast<uint32_t>(block);
+  const int64_t nested = std::min<int64_t>(many / static_cast<uint32_t>(nested_block_), lines_ - 1);
+  const float product =
+      load<float>(table_ + kFloat * load<uint8_t>(stored)) * load<float>(table_ + kFloat * (256 + nested));
+  return product + load<float>(table_ + kFloat * (256 + lines_));
+}
+
+namespace {
+
+/// The scale of group g from what its row has of it.
+float scale_of(const GroupFormat& format, const GroupScales& of_table, const std::byte* table, const std::byte* stored,
+               uint32_t line, int64_t g) noexcept {
   switch (format.scale) {
     case GroupScale::kF32:
       return load<float>(stored);
@@ -123,25 +143,22 @@ float group_scale(const GroupFormat& format, int64_t cols, const std::byte* tabl
       return blocks::f8_e8m0(load<uint8_t>(stored));
     case GroupScale::kGlobal:
       return blocks::f8_e4m3(load<uint8_t>(stored)) / load<float>(table);
-    case GroupScale::kTable:  // a line beyond the table is of no file: damaged memory must not be read past
-      return load<float>(table + kFloat * (std::min<int64_t>(line, format.table_rows - 1) * groups + g));
-    case GroupScale::kNested: {
-      const int64_t block = static_cast<int64_t>(line) * groups + g;
-      const int64_t nested = std::min<int64_t>(block / format.nested_block, format.table_rows - 1);
-      const float product =
-          load<float>(table + kFloat * load<uint8_t>(stored)) * load<float>(table + kFloat * (256 + nested));
-      return product + load<float>(table + kFloat * (256 + format.table_rows));
-    }
+    case GroupScale::kTable:
+    case GroupScale::kNested:
+      return of_table(stored, line, g);
   }
   return 0;
 }
+
+}  // namespace
 
 void group_scales(const GroupFormat& format, int64_t cols, const std::byte* table, const std::byte* row, int64_t first,
                   int64_t count, float* out) noexcept {
   const GroupLayout layout = group_layout(format, cols);
   const uint32_t line = layout.line == 0 ? 0 : load<uint16_t>(row + layout.line_at());
-  for (int64_t g = 0; g < count; ++g) {
-    out[g] = group_scale(format, cols, table, row + layout.scales_at() + (first + g) * layout.scale, line, first + g);
+  const GroupScales of_table(format, cols, table);
+  for (int64_t g = first; g < first + count; ++g) {
+    out[g - first] = scale_of(format, of_table, table, row + layout.scales_at() + g * layout.scale, line, g);
   }
 }
 

@@ -76,9 +76,18 @@ int64_t group_order_at(const GroupFormat& format, int64_t cols);
 /// Scales of groups [first, first + count) of a row.   row : its bytes, any alignment
 void group_scales(const GroupFormat& format, int64_t cols, const std::byte* table, const std::byte* row, int64_t first,
                   int64_t count, float* out) noexcept;
-/// The scale of one group from what its row has of it (a byte of kGlobal or kNested, nothing of kTable).
-float group_scale(const GroupFormat& format, int64_t cols, const std::byte* table, const std::byte* stored,
-                  uint32_t line, int64_t g) noexcept;
+/// Single scales of kTable and kNested, which read the table.
+class GroupScales {
+ public:
+  GroupScales(const GroupFormat& format, int64_t cols, const std::byte* table);
+  /// Of group g of a row, from its byte for it (kNested) and its line.
+  float operator()(const std::byte* stored, uint32_t line, int64_t g) const noexcept;
+
+ private:
+  bool nested_;
+  const std::byte* table_;
+  int64_t groups_, lines_, nested_block_;
+};
 
 /// The numbers of E2M1 codes; 8 is -0.
 inline constexpr float kE2M1Numbers[16] = {0.0F,  0.5F,  1.0F,  1.5F,  2.0F,  3.0F,  4.0F,  6.0F,

@@ -154,8 +154,9 @@ struct NativeKernels {
 struct GroupPiece {
   const std::byte* codes = nullptr;   // from the first column on, a multiple of 16
   const std::byte* scales = nullptr;  // [groups][16] of scale_type, from the first column's group on; with `order` all
-  DType scale_type = DType::kF32;     // or f16, bf16
-  const std::byte* zeros = nullptr;   // [groups][16], or null: all are `zero`
+  DType scale_type = DType::kF32;     // or f16, bf16, f8_e4m3: no NaN, divided by `divisor`
+  float divisor = 1;
+  const std::byte* zeros = nullptr;  // [groups][16], or null: all are `zero`
   int32_t zero = 0;
   const std::byte* order = nullptr;  // int32 group of each column from the first one on, or null: they lie side by side
   const float* map = nullptr;        // [16], where codes are places in it
@@ -169,11 +170,17 @@ using GroupGemvKernel = void (*)(const GroupPiece& piece, const float* x, float*
 /// An expanded panel part of signed integers.
 using GroupExpandKernel = void (*)(const GroupPiece& piece, std::byte* out) noexcept;
 
-/// Kernels of one GroupCode; `expand` where it has an integer form.
+/// Chains of 16 outputs in the native arithmetic as those of NativeTileKernel, from the piece itself.
+using GroupTileKernel = void (*)(const GroupPiece& piece, const NativeBlock* x, int64_t rows, float* sums,
+                                 bool go_on) noexcept;
+
+/// Kernels of one GroupCode; `expand` where it has an integer form. `direct`, where a level has it, multiplies up to
+/// native_direct_rows rows by groups of whole 32 columns, or (E2M1) of 16 or whole 32.
 struct GroupKernels {
   GroupUnpackKernel unpack = nullptr;
   GroupGemvKernel gemv = nullptr;
   GroupExpandKernel expand = nullptr;
+  GroupTileKernel direct = nullptr;
 };
 
 /// Kernels of one weight type. A type without them (null) keeps its rows as the file has them and goes through

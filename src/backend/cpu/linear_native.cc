@@ -90,7 +90,19 @@ void CpuBackend::linear_native(std::span<const RowGroup> groups) noexcept {
         p.weight.expand_plain(panel * kPanelRows, k, columns, room);
       } else if (grouped) {
         GroupRoom scales;
-        p.grouped->expand(p.weight.piece(panel, k, columns, scales), room);
+        const GroupPiece piece = p.weight.piece(panel, k, columns, scales);
+        const bool whole =
+            piece.group % kIntegerColumns == 0 || (piece.group == 16 && form.scales == 2 && piece.map != nullptr);
+        if (whole && p.grouped->direct != nullptr && rows <= level_.kernels.native_direct_rows && rounded.tiles == 1) {
+          p.grouped->direct(piece, rounded.x + k / kIntegerColumns * rows, rows, sums, k > 0);
+          continue;
+        }
+        p.grouped->expand(piece, room);
+        // Levels with `direct` expand codes of 4 bits into the forms of these types.
+        if (p.grouped->direct != nullptr && p.weight.grouped()->code != GroupCode::kInt8) {
+          multiply =
+              level_.kernels.types[static_cast<int>(form.scales == 1 ? DType::kQ5_0 : DType::kQ6_K)].native.expanded;
+        }
       } else if (const std::byte* stored = p.weight.panel(panel) + p.weight.group_offset(k); direct) {
         multiply = kernels.direct, from = stored, count = columns / p.weight.block_size();
       } else {

@@ -81,25 +81,23 @@ GroupPiece CpuPackedWeight::piece(int64_t p, int64_t begin, int64_t columns, Gro
                                                             : DType::kBF16;
       break;
     case GroupScale::kE4M3:
-    case GroupScale::kE8M0:
     case GroupScale::kGlobal:
-      dequantize(format.scale == GroupScale::kE8M0 ? DType::kF8E8M0 : DType::kF8E4M3, stored, count * kPanelRows,
-                 room.scales);
-      if (format.scale == GroupScale::kGlobal) {
-        float global;
-        std::memcpy(&global, table(), sizeof global);
-        for (int64_t i = 0; i < count * kPanelRows; ++i) room.scales[i] = room.scales[i] / global;
-      }
+      piece.scales = stored;
+      piece.scale_type = DType::kF8E4M3;
+      if (format.scale == GroupScale::kGlobal) std::memcpy(&piece.divisor, table(), sizeof piece.divisor);
+      break;
+    case GroupScale::kE8M0:
+      dequantize(DType::kF8E8M0, stored, count * kPanelRows, room.scales);
       piece.scales = reinterpret_cast<const std::byte*>(room.scales);
       break;
     case GroupScale::kTable:
     case GroupScale::kNested: {
       uint16_t lines[kPanelRows] = {};
       if (layout.line > 0) std::memcpy(lines, planes + kPanelRows * layout.line_at(), sizeof lines);
+      const GroupScales scales(format, cols(), table());
       for (int64_t g = 0; g < count; ++g) {
         for (int64_t lane = 0; lane < kPanelRows; ++lane) {
-          room.scales[g * kPanelRows + lane] =
-              group_scale(format, cols(), table(), stored + g * kPanelRows + lane, lines[lane], first + g);
+          room.scales[g * kPanelRows + lane] = scales(stored + g * kPanelRows + lane, lines[lane], first + g);
         }
       }
       piece.scales = reinterpret_cast<const std::byte*>(room.scales);
