@@ -3,11 +3,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "backend/delta_view.h"
 #include "tensor/dtype.h"
+#include "tensor/grouped.h"
 #include "tensor/integer_blocks.h"
 #include "tensor/tensor.h"
 
@@ -23,14 +26,26 @@ struct WeightSource {
   DType dtype = DType::kF32;
   int64_t rows = 0;  // out
   int64_t cols = 0;  // in; a whole number of blocks
-  /// Fills `out` with rows [begin, begin + count), each row_bytes(dtype, cols) long. Thread-safe; throws duet::Error.
+  /// Fills `out` with rows [begin, begin + count), each row_bytes() long. Thread-safe; throws duet::Error.
   std::function<void(int64_t begin, int64_t count, std::span<std::byte> out)> read_rows;
   Activations activations = Activations::kF32;
+  /// Where dtype is kGrouped: the form of the rows, a legal one for `cols`, and their table (tensor/grouped.h).
+  std::optional<GroupFormat> grouped = std::nullopt;
+  std::vector<std::byte> table = {};
+
+  int64_t row_bytes() const {
+    return grouped ? group_layout(*grouped, cols).row_bytes() : duet::row_bytes(dtype_info(dtype), cols);
+  }
+  int64_t table_bytes() const { return grouped ? group_table_bytes(*grouped, cols) : 0; }
 };
 
 /// What a packed matrix takes: every backend keeps the blocks of the source, in an order of its own.
 constexpr int64_t packed_bytes(const DTypeInfo& info, int64_t rows, int64_t cols) {
   return rows * row_bytes(info, cols);
+}
+/// The same of grouped rows and their table, which stands behind them.
+inline int64_t packed_bytes(const GroupFormat& format, int64_t rows, int64_t cols) {
+  return rows * group_layout(format, cols).row_bytes() + group_table_bytes(format, cols);
 }
 
 /// Fills `out` with bytes from `begin` of a packed form: `begin` a multiple of kPackedPieceBytes, `out` as many bytes
@@ -48,17 +63,24 @@ class PackedWeight {
   /// What linear() computes with it.
   Activations activations() const { return activations_; }
   virtual int64_t bytes() const = 0;
+  /// Of dtype() kGrouped.
+  const std::optional<GroupFormat>& grouped() const { return grouped_; }
+  IntegerForm integer_form() const { return form_; }
 
  protected:
   explicit PackedWeight(const WeightSource& source)
       : dtype_(source.dtype),
         rows_(source.rows),
         cols_(source.cols),
-        activations_(integer_form(source.dtype).scales > 0 ? source.activations : Activations::kF32) {}
+        grouped_(source.grouped),
+        form_(source.grouped ? duet::integer_form(*source.grouped) : duet::integer_form(source.dtype)),
+        activations_(form_.scales > 0 ? source.activations : Activations::kF32) {}
 
  private:
   DType dtype_;
   int64_t rows_, cols_;
+  std::optional<GroupFormat> grouped_;
+  IntegerForm form_;
   Activations activations_;
 };
 

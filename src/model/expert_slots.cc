@@ -101,8 +101,8 @@ ExpertSlots::ExpertSlots(Backend& backend, std::shared_ptr<ExpertReader> reader,
     DUET_CHECK(entries_[part].size() == experts);
     const PackedEntry& like = *entries_[part].front();
     for (int64_t slot = 0; slot < slots; ++slot) {
-      weights_[part].push_back(
-          ops::empty_weight(backend_, {"an expert", like.dtype, like.rows, like.cols, {}, activations}));
+      weights_[part].push_back(ops::empty_weight(
+          backend_, {"an expert", like.form.dtype, like.rows, like.cols, {}, activations, like.form.grouped}));
       layers_[part].add(weights_[part].back());
     }
   }

@@ -8,7 +8,6 @@
 #include "base/error.h"
 #include "model/block.h"
 #include "ops/context.h"
-#include "tensor/integer_blocks.h"
 #include "tensor/round_row.h"
 
 namespace duet {
@@ -108,7 +107,7 @@ WeightParts weight_parts(const ModelDescription& model, bool mtp, int64_t expert
 WeightWork weight_work(const ModelDescription& model, Activations activations) {
   WeightWork work;
   const auto is_native = [&](const TensorPlan& tensor) {
-    return activations == Activations::kNative && integer_form(tensor.memory_dtype()).scales > 0;
+    return activations == Activations::kNative && integer_form(tensor.form()).scales > 0;
   };
   const TensorPlan& embedding = *model.find("model.embed_tokens.weight");
   const TensorPlan& head = model.spec.tied_head ? embedding : *model.find("lm_head.weight");

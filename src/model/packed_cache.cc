@@ -14,7 +14,7 @@ namespace duet {
 namespace {
 
 constexpr std::string_view kMagic = "DUETPACK";
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 constexpr int64_t kSectionBytes = int64_t{2} << 20, kEntryBytes = 4096;  // what they are aligned to
 constexpr int64_t kMostIndexBytes = int64_t{1} << 30;
 constexpr int64_t kStagingBytes = 16 * kPackedPieceBytes;
@@ -58,9 +58,41 @@ std::string read_text(BoundedReader& in) {
   return in.read_text(bytes);
 }
 
-std::optional<DType> weight_type(uint32_t id) {
-  const std::optional<DType> dtype = dtype_from_ggml(id);
-  return dtype && can_dequantize(*dtype) ? dtype : std::nullopt;
+void put_form(std::string& out, const PackedForm& form) {
+  put(out, static_cast<uint32_t>(form.dtype));
+  if (!form.grouped) return;
+  const GroupFormat& g = *form.grouped;
+  for (const uint8_t byte : {static_cast<uint8_t>(g.code), static_cast<uint8_t>(g.scale),
+                             static_cast<uint8_t>(g.zeros ? 1 : 0), static_cast<uint8_t>(g.ordered ? 1 : 0), g.zero}) {
+    put(out, byte);
+  }
+  for (const int32_t number : {g.group, g.table_rows, g.nested_block}) put(out, number);
+}
+
+/// Nothing: no form that a cache may hold.
+std::optional<PackedForm> read_form(BoundedReader& in) {
+  const auto id = in.read<uint32_t>();
+  if (id != static_cast<uint32_t>(DType::kGrouped)) {
+    const std::optional<DType> dtype = dtype_from_ggml(id);
+    return dtype && can_dequantize(*dtype) ? std::optional(PackedForm{*dtype}) : std::nullopt;
+  }
+  GroupFormat g;
+  const auto code = in.read<uint8_t>(), scale = in.read<uint8_t>(), zeros = in.read<uint8_t>(),
+             ordered = in.read<uint8_t>();
+  g.zero = in.read<uint8_t>();
+  g.group = in.read<int32_t>(), g.table_rows = in.read<int32_t>(), g.nested_block = in.read<int32_t>();
+  if (code > static_cast<uint8_t>(GroupCode::kMap4) || scale > static_cast<uint8_t>(GroupScale::kNested)) return {};
+  if (zeros > 1 || ordered > 1) return {};
+  g.code = static_cast<GroupCode>(code), g.scale = static_cast<GroupScale>(scale);
+  g.zeros = zeros == 1, g.ordered = ordered == 1;
+  return PackedForm{DType::kGrouped, g};
+}
+
+/// The bytes of rows and table, each a number that the file's size bounds; -1: such columns have no such form.
+int64_t row_bytes_of(const PackedForm& form, int64_t cols, int64_t file_bytes) {
+  if (form.grouped) return is_group_format(*form.grouped, cols) ? group_layout(*form.grouped, cols).row_bytes() : -1;
+  const DTypeInfo& info = dtype_info(form.dtype);
+  return cols % info.block_size == 0 && cols <= file_bytes * info.block_size ? row_bytes(info, cols) : -1;
 }
 
 }  // namespace
@@ -104,7 +136,7 @@ void PackedCacheFile::read_index(const std::string& key) {
     std::string weight = read_text(in);
     in.item(printable(weight));
     PackedEntry entry;
-    const std::optional<DType> dtype = weight_type(in.read<uint32_t>());
+    const std::optional<PackedForm> form = read_form(in);
     entry.rows = in.read<int64_t>();
     entry.cols = in.read<int64_t>();
     entry.offset = in.read<int64_t>();
@@ -113,13 +145,11 @@ void PackedCacheFile::read_index(const std::string& key) {
     const auto file_bytes = static_cast<int64_t>(file_->size());
     const bool inside =
         entry.offset >= 0 && entry.bytes >= 0 && entry.offset <= file_bytes && entry.bytes <= file_bytes - entry.offset;
-    if (!dtype || !inside || entry.rows < 0 || entry.cols < 0) refuse("its index makes no sense");
-    entry.dtype = *dtype;
-    const DTypeInfo& info = dtype_info(entry.dtype);
-    const int64_t row = entry.cols % info.block_size == 0 && entry.cols <= file_bytes * info.block_size
-                            ? row_bytes(info, entry.cols)
-                            : -1;
-    if (row < 0 || (row > 0 && entry.rows > file_bytes / row) || entry.rows * row != entry.bytes) {
+    if (!form || !inside || entry.rows < 0 || entry.cols < 0) refuse("its index makes no sense");
+    entry.form = *form;
+    const int64_t row = row_bytes_of(*form, entry.cols, file_bytes);
+    const int64_t table = row >= 0 && form->grouped ? group_table_bytes(*form->grouped, entry.cols) : 0;
+    if (row < 0 || (row > 0 && entry.rows > file_bytes / row) || entry.rows * row + table != entry.bytes) {
       refuse(fmt::format("'{}' has not the size of its type and shape", printable(weight)));
     }
     in.require_count(pieces_of(entry.bytes), sizeof(uint64_t), "checksums");
@@ -163,7 +193,8 @@ void PackedCacheWriter::add(const std::string& weight, Backend& backend, const P
   const std::string_view section = section_of(weight);
   end_ = align(end_, section == section_ ? kEntryBytes : kSectionBytes);
   section_ = section;
-  PackedEntry entry{packed.dtype(), packed.rows(), packed.cols(), end_, packed.bytes(), sums_.size()};
+  PackedEntry entry{
+      {packed.dtype(), packed.grouped()}, packed.rows(), packed.cols(), end_, packed.bytes(), sums_.size()};
   std::vector<std::byte> staging(static_cast<size_t>(std::min(kStagingBytes, entry.bytes)));
   for (int64_t at = 0; at < entry.bytes; at += kStagingBytes) {
     const auto part = std::span(staging).first(static_cast<size_t>(std::min(kStagingBytes, entry.bytes - at)));
@@ -184,7 +215,7 @@ void PackedCacheWriter::commit() {
   put(index, static_cast<uint64_t>(entries_.size()));
   for (const auto& [weight, entry] : entries_) {
     put_text(index, weight);
-    put(index, static_cast<uint32_t>(entry.dtype));
+    put_form(index, entry.form);
     for (const int64_t value : {entry.rows, entry.cols, entry.offset, entry.bytes}) put(index, value);
     for (size_t piece = 0; piece < pieces_of(entry.bytes); ++piece) put(index, sums_[entry.first_sum + piece]);
   }

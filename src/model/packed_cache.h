@@ -11,6 +11,7 @@
 #include "backend/types.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "model/packed_form.h"
 
 namespace duet {
 
@@ -28,7 +29,7 @@ class PackedCacheError : public Error {
 
 /// A packed matrix in a cache.
 struct PackedEntry {
-  DType dtype = DType::kF32;
+  PackedForm form;
   int64_t rows = 0, cols = 0;
   int64_t offset = 0, bytes = 0;  // in the file
   size_t first_sum = 0;           // of its pieces' checksums

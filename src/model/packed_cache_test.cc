@@ -205,7 +205,7 @@ TEST(PackedCache, WhatLiesUnderRightChecksumsIsRefusedToo) {
                }));
     EXPECT_FALSE(subject.expect_right(expected, 1));
   };
-  refused([&](std::string& bytes, size_t, size_t) { put(bytes, 8, uint32_t{2}); });                          // version
+  refused([&](std::string& bytes, size_t, size_t) { put(bytes, 8, uint32_t{1}); });                          // version
   refused([&](std::string& bytes, size_t index, size_t) { bytes[index + 4] = 'T'; });                        // key
   refused([&](std::string& bytes, size_t index, size_t) { put(bytes, index + 4 + 7, uint64_t{1} << 60); });  // count
   for (const size_t field : {4, 12, 20, 28}) {  // rows, cols, offset, bytes
@@ -213,7 +213,7 @@ TEST(PackedCache, WhatLiesUnderRightChecksumsIsRefusedToo) {
       refused([&](std::string& bytes, size_t, size_t entry) { put(bytes, entry + field, value); });
     }
   }
-  for (const uint32_t type : {0u, 1u, 5u, 9u, 15u, 24u, 1000u}) {
+  for (const uint32_t type : {0u, 1u, 5u, 9u, 15u, 24u, 108u, 1000u}) {
     refused([&](std::string& bytes, size_t, size_t entry) { put(bytes, entry, type); });
   }
   refused([&](std::string& bytes, size_t, size_t entry) { bytes[entry - 1] = 'x'; });  // a weight is missing

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -13,12 +12,9 @@
 namespace duet {
 namespace {
 
-constexpr int64_t kBlock = 32;  // values of a block of Q4_0, Q5_0, Q8_0, MXFP4
+constexpr int64_t kBlock = 32;  // values of a block of MXFP4
 /// The nibble of a word of AWQ that holds output 8 j + p.
 constexpr std::array<uint32_t, 8> kAwqNibble = {0, 4, 1, 5, 2, 6, 3, 7};
-constexpr std::array<float, 16> kE2M1 = {0.0f,  0.5f,  1.0f,  1.5f,  2.0f,  3.0f,  4.0f,  6.0f,
-                                         -0.0f, -0.5f, -1.0f, -1.5f, -2.0f, -3.0f, -4.0f, -6.0f};
-
 const std::string& file_of(const Checkpoint& checkpoint, const TensorEntry& entry) {
   return checkpoint.files()[static_cast<size_t>(entry.file)]->name();
 }
@@ -35,60 +31,67 @@ uint32_t byte_at(const std::vector<std::byte>& bytes, int64_t i) {
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-bool fits_f16(float value) {
-  return std::bit_cast<uint32_t>(f16_to_f32(f32_to_f16(value))) == std::bit_cast<uint32_t>(value);
-}
-
-/// At most 4 bits between the first and the last one that is set, and no exponent near the ends: times an E4M3 number,
-/// which has 4 as well, that is a bfloat16 number.
-bool has_4_bits(float value) {
-  if (value == 0) return true;
-  const bool short_number = (std::bit_cast<uint32_t>(value) & 0x000fffffU) == 0;
-  return short_number && std::abs(value) > 0x1p-100F && std::abs(value) < 0x1p100F;
+/// 8 codes of 4 bits in 4 bytes (tensor/grouped.h).
+void pack_nibbles(std::span<const uint8_t> codes, std::byte* out) {
+  for (size_t i = 0; i < codes.size(); i += 8, out += 4) {
+    for (size_t k = 0; k < 4; ++k) out[k] = static_cast<std::byte>(codes[i + k] | codes[i + 4 + k] << 4);
+  }
 }
 
 }  // namespace
 
 QuantizedRows::QuantizedRows(const Checkpoint& checkpoint, const QuantizedSource& source)
-    : checkpoint_(checkpoint), source_(source) {
+    : checkpoint_(checkpoint), source_(source), form_(packed_form(source)) {
   if (source.scheme.form == WeightForm::kMap4Bit) {
     map_ = floats(*source.map);
+    groups_ = form_.grouped ? source.cols / source.block : 0;  // of a row, where rows are whole blocks
     hold_absmax();
     return;
   }
   hold_groups();
-  const std::vector<float> stored = floats(*source.scales);
-  const bool groups_first = source.scheme.form == WeightForm::kAwq || source.scheme.form == WeightForm::kGptq;
+  hold_scales();
+  hold_zeros();
+}
+
+void QuantizedRows::hold_scales() {
+  const std::vector<float> stored = floats(*source_.scales);
+  const bool groups_first = source_.scheme.form == WeightForm::kAwq || source_.scheme.form == WeightForm::kGptq;
   if (groups_first) {
     scales_.resize(stored.size());
     for (int64_t g = 0; g < groups_; ++g) {
-      for (int64_t o = 0; o < source.rows; ++o) {
-        scales_[static_cast<size_t>(o * groups_ + g)] = stored[static_cast<size_t>(g * source.rows + o)];
+      for (int64_t o = 0; o < source_.rows; ++o) {
+        scales_[static_cast<size_t>(o * groups_ + g)] = stored[static_cast<size_t>(g * source_.rows + o)];
       }
     }
   } else {
     scales_ = stored;
-    if (static_cast<int64_t>(stored.size()) < source.rows * groups_) {
-      rows_a_scale_ = source.scheme.block_rows > 0 ? source.scheme.block_rows : source.rows;
+    if (static_cast<int64_t>(stored.size()) < source_.rows * groups_) {
+      rows_a_scale_ = source_.scheme.block_rows > 0 ? source_.scheme.block_rows : source_.rows;
+    }
+    if (dtype_info(source_.scales->dtype).block_bytes == 1) {
+      stored_scales_ = bytes_of(*source_.scales);
     }
   }
-  if (source.global_scale != nullptr) {
-    const float global = floats(*source.global_scale).front();
-    if (global == 0) {
-      fail(ErrorCode::kBadValue, "{}: tensor '{}' holds 0, by which scales are divided",
-           file_of(checkpoint, *source.global_scale), printable(source.global_scale->name));
-    }
-    for (float& scale : scales_) scale = scale / global;
+  if (source_.global_scale == nullptr) return;
+  global_ = floats(*source_.global_scale).front();
+  if (global_ == 0) {
+    fail(ErrorCode::kBadValue, "{}: tensor '{}' holds 0, by which scales are divided",
+         file_of(checkpoint_, *source_.global_scale), printable(source_.global_scale->name));
   }
-  hold_zeros();
-  dtype_ = choose_type();
+  for (float& scale : scales_) scale = scale / global_;
 }
 
-/// All values of a companion; each must be finite.
+/// What a companion holds of this matrix.
+std::vector<std::byte> QuantizedRows::bytes_of(const TensorEntry& entry) const {
+  std::vector<std::byte> raw(entry.bytes / static_cast<size_t>(source_.slices));
+  checkpoint_.read(entry, static_cast<uint64_t>(source_.slice) * raw.size(), raw);
+  return raw;
+}
+
+/// All its values; each must be finite.
 std::vector<float> QuantizedRows::floats(const TensorEntry& entry) const {
-  std::vector<std::byte> raw(entry.bytes);
-  checkpoint_.read(entry, 0, raw);
-  std::vector<float> values(static_cast<size_t>(entry.shape.elements()));
+  const std::vector<std::byte> raw = bytes_of(entry);
+  std::vector<float> values(static_cast<size_t>(entry.shape.elements() / source_.slices));
   // Exponents of MXFP4 are stored as plain bytes.
   const DType dtype = entry.dtype == DType::kU8 ? DType::kF8E8M0 : entry.dtype;
   dequantize(dtype, raw.data(), static_cast<int64_t>(values.size()), values.data());
@@ -119,7 +122,7 @@ void QuantizedRows::hold_groups() {
 
 void QuantizedRows::hold_zeros() {
   const WeightScheme& scheme = source_.scheme;
-  if (scheme.form == WeightForm::kPacked && scheme.symmetric) zero_ = static_cast<int16_t>(1 << (scheme.bits - 1));
+  if (scheme.form != WeightForm::kScaled && scheme.symmetric) zero_ = 1 << (scheme.bits - 1);
   if (source_.zeros == nullptr) return;
   std::vector<std::byte> raw(source_.zeros->bytes);
   checkpoint_.read(*source_.zeros, 0, raw);
@@ -144,86 +147,79 @@ void QuantizedRows::hold_absmax() {
     scales_ = floats(*source_.scales);
     return;
   }
-  std::vector<uint8_t> codes(source_.scales->bytes);
-  checkpoint_.read(*source_.scales, 0, std::as_writable_bytes(std::span(codes)));
-  const std::vector<float> map = floats(*source_.nested_map), nested = floats(*source_.nested_scales);
-  scales_.resize(codes.size());
-  for (size_t b = 0; b < codes.size(); ++b) {
-    const float product = map[codes[b]] * nested[b / static_cast<size_t>(source_.nested_block)];
+  stored_scales_.resize(source_.scales->bytes);
+  checkpoint_.read(*source_.scales, 0, stored_scales_);
+  nested_map_ = floats(*source_.nested_map), nested_scales_ = floats(*source_.nested_scales);
+  scales_.resize(stored_scales_.size());
+  for (size_t b = 0; b < scales_.size(); ++b) {
+    const float product = nested_map_[std::to_integer<size_t>(stored_scales_[b])] *
+                          nested_scales_[b / static_cast<size_t>(source_.nested_block)];
     scales_[b] = product + source_.nested_offset;
   }
 }
 
 const float* QuantizedRows::row_scales(int64_t row) const { return scales_.data() + row / rows_a_scale_ * groups_; }
 
-bool QuantizedRows::has_integers() const {
-  const WeightScheme& scheme = source_.scheme;
-  return scheme.form == WeightForm::kPacked || scheme.form == WeightForm::kAwq || scheme.form == WeightForm::kGptq ||
-         (scheme.form == WeightForm::kScaled && !scheme.floating);
-}
-
-/// Whole blocks, and one scale for each.
-bool QuantizedRows::blocks_are_uniform() const {
-  if (source_.cols % kBlock != 0) return false;
-  for (size_t i = 0; i < group_of_.size(); ++i) {
-    if (group_of_[i] != group_of_[i / kBlock * kBlock]) return false;
-  }
-  return true;
-}
-
-DType QuantizedRows::choose_type() const {
-  const WeightScheme& scheme = source_.scheme;
-  if (scheme.form == WeightForm::kMxfp4) return DType::kMXFP4;
-  if (scheme.form == WeightForm::kScaled && scheme.floating) {
-    return std::all_of(scales_.begin(), scales_.end(), has_4_bits) ? DType::kBF16 : DType::kF32;
-  }
-  if (!has_integers() || !blocks_are_uniform()) return DType::kF32;
-  if (!std::all_of(scales_.begin(), scales_.end(), fits_f16)) return DType::kF32;
-  int least = -128, largest = 127;  // of code - zero
-  if (scheme.form != WeightForm::kScaled) {
-    int least_zero = zero_, largest_zero = zero_;
-    if (!zeros_.empty()) {
-      const auto [low, high] = std::minmax_element(zeros_.begin(), zeros_.end());
-      least_zero = *low, largest_zero = *high;
-    }
-    least = -largest_zero, largest = (1 << scheme.bits) - 1 - least_zero;
-  }
-  if (least >= -8 && largest <= 7) return DType::kQ4_0;
-  if (least >= -16 && largest <= 15) return DType::kQ5_0;
-  return least >= -128 && largest <= 127 ? DType::kQ8_0 : DType::kF32;
+int64_t QuantizedRows::row_bytes() const {
+  return form_.grouped ? group_layout(*form_.grouped, source_.cols).row_bytes()
+                       : duet::row_bytes(dtype_info(form_.dtype), source_.cols);
 }
 
 /// The codes of whole rows that lie side by side.
 std::vector<std::byte> QuantizedRows::code_bytes(int64_t begin, int64_t count) const {
-  const int64_t stride = static_cast<int64_t>(source_.codes->bytes) / source_.rows;
+  const int64_t stride = static_cast<int64_t>(source_.codes->bytes) / (source_.slices * source_.rows);
   std::vector<std::byte> bytes(static_cast<size_t>(count * stride));
-  checkpoint_.read(*source_.codes, static_cast<uint64_t>(begin * stride), bytes);
+  checkpoint_.read(*source_.codes, static_cast<uint64_t>((source_.slice * source_.rows + begin) * stride), bytes);
   return bytes;
 }
 
-/// code - zero, zero where a scheme has none.   out : [count, in]
-void QuantizedRows::integers(int64_t begin, int64_t count, std::span<int16_t> out) const {
+/// Codes as the file has them, a byte each.   [count, in]
+std::vector<uint8_t> QuantizedRows::codes(int64_t begin, int64_t count) const {
+  std::vector<uint8_t> out(static_cast<size_t>(count * source_.cols));
+  switch (source_.scheme.form) {
+    case WeightForm::kScaled: {
+      const std::vector<std::byte> bytes = code_bytes(begin, count);
+      std::memcpy(out.data(), bytes.data(), out.size());
+      break;
+    }
+    case WeightForm::kMxfp4:
+    case WeightForm::kNvfp4: {
+      const std::vector<std::byte> bytes = code_bytes(begin, count);
+      for (size_t i = 0; i < out.size(); ++i) {
+        out[i] = std::to_integer<uint8_t>(bytes[i / 2] >> (i % 2 == 0 ? 0 : 4) & std::byte{15});
+      }
+      break;
+    }
+    case WeightForm::kMap4Bit: {
+      const auto first = static_cast<size_t>(begin * source_.cols), last = first + out.size();
+      std::vector<std::byte> bytes((last + 1) / 2 - first / 2);
+      checkpoint_.read(*source_.codes, first / 2, bytes);
+      for (size_t k = first; k < last; ++k) {
+        out[k - first] = std::to_integer<uint8_t>(bytes[k / 2 - first / 2] >> (k % 2 == 0 ? 4 : 0) & std::byte{15});
+      }
+      break;
+    }
+    default:
+      word_codes(begin, count, out);
+  }
+  return out;
+}
+
+/// Of the forms whose codes stand in words of 32 bits.
+void QuantizedRows::word_codes(int64_t begin, int64_t count, std::span<uint8_t> out) const {
   const WeightScheme& scheme = source_.scheme;
   const int64_t cols = source_.cols, per_word = 32 / scheme.bits;
   const auto bits = static_cast<uint32_t>(scheme.bits);
   const uint32_t mask = (1U << bits) - 1;
-  if (scheme.form == WeightForm::kScaled) {
-    const std::vector<std::byte> bytes = code_bytes(begin, count);
-    for (size_t i = 0; i < out.size(); ++i) {
-      const int code = std::to_integer<uint8_t>(bytes[i]);
-      out[i] = static_cast<int16_t>(code < 128 ? code : code - 256);
-    }
-    return;
-  }
   if (scheme.form == WeightForm::kPacked) {
     const std::vector<std::byte> bytes = code_bytes(begin, count);
     const int64_t words = ceil_div(cols, per_word);
     for (int64_t r = 0; r < count; ++r) {
       for (int64_t w = 0; w < words; ++w) {
         const uint32_t word = load_word(bytes.data() + 4 * (r * words + w));
-        int16_t* const to = out.data() + r * cols + w * per_word;
+        uint8_t* const to = out.data() + r * cols + w * per_word;
         const auto codes = static_cast<uint32_t>(std::min(per_word, cols - w * per_word));
-        for (uint32_t k = 0; k < codes; ++k) to[k] = static_cast<int16_t>((word >> (bits * k)) & mask);
+        for (uint32_t k = 0; k < codes; ++k) to[k] = static_cast<uint8_t>((word >> (bits * k)) & mask);
       }
     }
   } else if (scheme.form == WeightForm::kGptq) {
@@ -232,9 +228,10 @@ void QuantizedRows::integers(int64_t begin, int64_t count, std::span<int16_t> ou
       checkpoint_.read(*source_.codes, static_cast<uint64_t>(4 * (w * source_.rows + begin)), words);
       for (int64_t r = 0; r < count; ++r) {
         const uint32_t word = load_word(words.data() + 4 * r);
-        int16_t* const to = out.data() + r * cols + w * per_word;
-        for (uint32_t k = 0; k < static_cast<uint32_t>(per_word); ++k)
-          to[k] = static_cast<int16_t>((word >> (bits * k)) & mask);
+        uint8_t* const to = out.data() + r * cols + w * per_word;
+        for (uint32_t k = 0; k < static_cast<uint32_t>(per_word); ++k) {
+          to[k] = static_cast<uint8_t>((word >> (bits * k)) & mask);
+        }
       }
     }
   } else {
@@ -246,67 +243,8 @@ void QuantizedRows::integers(int64_t begin, int64_t count, std::span<int16_t> ou
       for (int64_t o = begin; o < begin + count; ++o) {
         const uint32_t word = load_word(words.data() + 4 * (o / kCodes - first));
         const uint32_t code = word >> (4 * kAwqNibble[static_cast<size_t>(o % kCodes)]) & 15U;
-        out[static_cast<size_t>((o - begin) * cols + i)] = static_cast<int16_t>(code);
+        out[static_cast<size_t>((o - begin) * cols + i)] = static_cast<uint8_t>(code);
       }
-    }
-  }
-  for (int64_t r = 0; r < count; ++r) {
-    int16_t* const codes = out.data() + r * cols;
-    if (zeros_.empty()) {
-      for (int64_t i = 0; i < cols; ++i) codes[i] = static_cast<int16_t>(codes[i] - zero_);
-      continue;
-    }
-    const uint8_t* const zeros = zeros_.data() + (begin + r) * groups_;
-    for (int64_t i = 0; i < cols; ++i) {
-      codes[i] = static_cast<int16_t>(codes[i] - zeros[group_of_[static_cast<size_t>(i)]]);
-    }
-  }
-}
-
-void QuantizedRows::decode_integers(int64_t begin, int64_t count, std::span<float> out) const {
-  std::vector<int16_t> codes(out.size());
-  integers(begin, count, codes);
-  for (int64_t r = 0; r < count; ++r) {
-    const float* const scales = row_scales(begin + r);
-    for (int64_t i = 0; i < source_.cols; ++i) {
-      const auto at = static_cast<size_t>(r * source_.cols + i);
-      out[at] = static_cast<float>(codes[at]) * scales[group_of_[static_cast<size_t>(i)]];
-    }
-  }
-}
-
-void QuantizedRows::decode_scaled_floats(int64_t begin, int64_t count, std::span<float> out) const {
-  const std::vector<std::byte> bytes = code_bytes(begin, count);
-  dequantize(DType::kF8E4M3, bytes.data(), static_cast<int64_t>(out.size()), out.data());
-  for (int64_t r = 0; r < count; ++r) {
-    const float* const scales = row_scales(begin + r);
-    float* const row = out.data() + r * source_.cols;
-    for (int64_t i = 0; i < source_.cols; ++i) row[i] *= scales[group_of_[static_cast<size_t>(i)]];
-  }
-}
-
-void QuantizedRows::decode_fp4(int64_t begin, int64_t count, std::span<float> out) const {
-  const std::vector<std::byte> bytes = code_bytes(begin, count);
-  for (int64_t r = 0; r < count; ++r) {
-    const float* const scales = row_scales(begin + r);
-    for (int64_t i = 0; i < source_.cols; ++i) {
-      const int64_t at = r * source_.cols + i;
-      const uint32_t code = byte_at(bytes, at / 2) >> (i % 2 == 0 ? 0U : 4U) & 15U;
-      out[static_cast<size_t>(at)] = kE2M1[code] * scales[group_of_[static_cast<size_t>(i)]];
-    }
-  }
-}
-
-void QuantizedRows::decode_mapped(int64_t begin, int64_t count, std::span<float> out) const {
-  const int64_t first = begin * source_.cols, last = first + count * source_.cols;
-  std::vector<std::byte> bytes(static_cast<size_t>(ceil_div(last, 2) - first / 2));
-  checkpoint_.read(*source_.codes, static_cast<uint64_t>(first / 2), bytes);
-  for (int64_t k = first; k < last;) {
-    const int64_t end = std::min(last, (k / source_.block + 1) * source_.block);
-    const float absmax = scales_[static_cast<size_t>(k / source_.block)];
-    for (; k < end; ++k) {
-      const uint32_t code = byte_at(bytes, k / 2 - first / 2) >> (k % 2 == 0 ? 4U : 0U) & 15U;
-      out[static_cast<size_t>(k - first)] = map_[code] * absmax;
     }
   }
 }
@@ -314,48 +252,111 @@ void QuantizedRows::decode_mapped(int64_t begin, int64_t count, std::span<float>
 void QuantizedRows::decode(int64_t begin, int64_t count, std::span<float> out) const {
   DUET_CHECK(begin >= 0 && count >= 0 && begin + count <= source_.rows);
   DUET_CHECK(static_cast<int64_t>(out.size()) == count * source_.cols);
-  switch (source_.scheme.form) {
-    case WeightForm::kScaled:
-      return source_.scheme.floating ? decode_scaled_floats(begin, count, out) : decode_integers(begin, count, out);
-    case WeightForm::kPacked:
-    case WeightForm::kAwq:
-    case WeightForm::kGptq:
-      return decode_integers(begin, count, out);
-    case WeightForm::kMxfp4:
-    case WeightForm::kNvfp4:
-      return decode_fp4(begin, count, out);
-    case WeightForm::kMap4Bit:
-      return decode_mapped(begin, count, out);
+  const WeightScheme& scheme = source_.scheme;
+  const std::vector<uint8_t> all = codes(begin, count);
+  if (scheme.form == WeightForm::kMap4Bit) {
+    const int64_t first = begin * source_.cols;
+    for (size_t k = 0; k < out.size(); ++k) {
+      out[k] = map_[all[k]] * scales_[static_cast<size_t>((first + static_cast<int64_t>(k)) / source_.block)];
+    }
+    return;
+  }
+  std::array<float, 256> numbers{};  // of codes without a zero
+  for (size_t c = 0; c < numbers.size(); ++c) {
+    const auto code = static_cast<uint8_t>(c);
+    const auto* const byte = reinterpret_cast<const std::byte*>(&code);
+    switch (scheme.form) {
+      case WeightForm::kScaled:
+        dequantize(scheme.floating ? DType::kF8E4M3 : DType::kI8, byte, 1, &numbers[c]);
+        break;
+      case WeightForm::kMxfp4:
+      case WeightForm::kNvfp4:
+        numbers[c] = kE2M1Numbers[c % 16];
+        break;
+      default:
+        numbers[c] = static_cast<float>(static_cast<int>(c) - zero_);
+    }
+  }
+  for (int64_t r = 0; r < count; ++r) {
+    const float* const scales = row_scales(begin + r);
+    const uint8_t* const zeros = zeros_.empty() ? nullptr : zeros_.data() + (begin + r) * groups_;
+    for (int64_t i = 0; i < source_.cols; ++i) {
+      const auto at = static_cast<size_t>(r * source_.cols + i);
+      const int32_t g = group_of_[static_cast<size_t>(i)];
+      out[at] = (zeros == nullptr ? numbers[all[at]] : static_cast<float>(all[at] - zeros[g])) * scales[g];
+    }
   }
 }
 
-/// Of one of the blocks that a row is packed in.
-float QuantizedRows::scale(int64_t row, int64_t block) const {
-  return row_scales(row)[group_of_[static_cast<size_t>(block * kBlock)]];
+/// The codes of one row.
+void QuantizedRows::encode_codes(std::span<const uint8_t> codes, int64_t row, std::byte* out) const {
+  switch (form_.grouped->code) {
+    case GroupCode::kInt4:
+    case GroupCode::kE2M1:
+    case GroupCode::kMap4:
+      return pack_nibbles(codes, out);
+    case GroupCode::kInt8: {
+      const int less = source_.scheme.form == WeightForm::kScaled ? 0 : 128;
+      for (size_t i = 0; i < codes.size(); ++i) out[i] = static_cast<std::byte>(codes[i] - less);
+      return;
+    }
+    case GroupCode::kE4M3:
+      for (size_t i = 0; i < codes.size(); ++i) {
+        if ((codes[i] & 0x7FU) == 0x7FU) {
+          fail(ErrorCode::kBadValue, "{}: tensor '{}' holds NaN at [{},{}], legal: finite numbers",
+               file_of(checkpoint_, *source_.codes), printable(source_.codes->name), row, i);
+        }
+        out[i] = static_cast<std::byte>(codes[i]);
+      }
+      return;
+  }
 }
 
-/// Blocks of Q4_0, Q5_0 or Q8_0 (tensor/blocks/legacy.h).
-void QuantizedRows::encode_integers(int64_t begin, int64_t count, std::byte* out) const {
-  std::vector<int16_t> codes(static_cast<size_t>(count * source_.cols));
-  integers(begin, count, codes);
-  const int64_t bytes = dtype_info(dtype_).block_bytes, blocks = source_.cols / kBlock;
-  for (int64_t b = 0; b < count * blocks; ++b, out += bytes) {
-    const int16_t* const q = codes.data() + b * kBlock;
-    const uint16_t d = f32_to_f16(scale(begin + b / blocks, b % blocks));
-    std::memcpy(out, &d, sizeof d);
-    if (dtype_ == DType::kQ8_0) {
-      for (int64_t i = 0; i < kBlock; ++i) out[2 + i] = static_cast<std::byte>(q[i]);
-      continue;
+void QuantizedRows::encode_grouped(int64_t begin, int64_t count, std::byte* out) const {
+  const GroupFormat& format = *form_.grouped;
+  const GroupLayout layout = group_layout(format, source_.cols);
+  const std::vector<uint8_t> all = codes(begin, count);
+  for (int64_t row = begin; row < begin + count; ++row, out += layout.row_bytes()) {
+    const auto cols = static_cast<size_t>(source_.cols);
+    encode_codes(std::span(all).subspan(static_cast<size_t>(row - begin) * cols, cols), row, out);
+    std::byte* const to = out + layout.scales_at();
+    for (int64_t g = 0; g < groups_ && layout.scale > 0; ++g) {
+      const auto at = static_cast<size_t>(row * groups_ + g);
+      if (layout.scale == 1) {
+        to[g] = stored_scales_[at];
+      } else if (format.scale == GroupScale::kF32) {
+        std::memcpy(to + 4 * g, &scales_[at], 4);
+      } else {  // from a number of 16 bits, so that these are the file's bits again
+        const uint16_t half = format.scale == GroupScale::kF16 ? f32_to_f16(scales_[at]) : f32_to_bf16(scales_[at]);
+        std::memcpy(to + 2 * g, &half, 2);
+      }
     }
-    const int offset = dtype_ == DType::kQ4_0 ? 8 : 16;
-    uint32_t fifth = 0;
-    for (int64_t i = 0; i < kBlock; ++i) fifth |= static_cast<uint32_t>((q[i] + offset) >> 4 & 1) << i;
-    if (dtype_ == DType::kQ5_0) std::memcpy(out + 2, &fifth, sizeof fifth);
-    std::byte* const nibbles = out + (dtype_ == DType::kQ5_0 ? 6 : 2);
-    for (int64_t i = 0; i < kBlock / 2; ++i) {
-      nibbles[i] = static_cast<std::byte>(((q[i] + offset) & 15) | ((q[i + kBlock / 2] + offset) & 15) << 4);
+    for (int64_t g = 0; g < layout.zeros; ++g) {
+      const int zero = zeros_[static_cast<size_t>(row * groups_ + g)];
+      out[layout.zeros_at() + g] = static_cast<std::byte>(format.code == GroupCode::kInt8 ? zero - 128 : zero);
     }
+    if (layout.line == 0) continue;
+    const auto line = static_cast<uint16_t>(format.scale == GroupScale::kTable ? row / rows_a_scale_ : row);
+    std::memcpy(out + layout.line_at(), &line, sizeof line);
   }
+}
+
+std::vector<std::byte> QuantizedRows::table() const {
+  if (!form_.grouped) return {};
+  const GroupFormat& format = *form_.grouped;
+  std::vector<std::byte> out;
+  const auto add = [&](std::span<const std::byte> bytes) { out.insert(out.end(), bytes.begin(), bytes.end()); };
+  if (format.scale == GroupScale::kTable) add(std::as_bytes(std::span(scales_)));
+  if (format.scale == GroupScale::kGlobal) add(std::as_bytes(std::span(&global_, 1)));
+  if (format.scale == GroupScale::kNested) {
+    add(std::as_bytes(std::span(nested_map_)));
+    add(std::as_bytes(std::span(nested_scales_)));
+    add(std::as_bytes(std::span(&source_.nested_offset, 1)));
+  }
+  if (format.code == GroupCode::kMap4) add(std::as_bytes(std::span(map_)));
+  if (format.ordered) add(std::as_bytes(std::span(group_of_)));
+  DUET_CHECK(static_cast<int64_t>(out.size()) == group_table_bytes(format, source_.cols));
+  return out;
 }
 
 /// Neighbours of a byte become neighbours 16 apart.
@@ -363,7 +364,7 @@ void QuantizedRows::encode_mxfp4(int64_t begin, int64_t count, std::byte* out) c
   const std::vector<std::byte> bytes = code_bytes(begin, count);
   const int64_t blocks = source_.cols / kBlock;
   for (int64_t b = 0; b < count * blocks; ++b, out += 17) {
-    out[0] = static_cast<std::byte>(std::ilogb(scale(begin + b / blocks, b % blocks)) + 127);
+    out[0] = stored_scales_[static_cast<size_t>(begin * blocks + b)];
     for (int64_t i = 0; i < kBlock / 2; ++i) {
       const auto code = [&](int64_t k) {
         return byte_at(bytes, b * (kBlock / 2) + k / 2) >> (k % 2 == 0 ? 0U : 4U) & 15U;
@@ -374,19 +375,12 @@ void QuantizedRows::encode_mxfp4(int64_t begin, int64_t count, std::byte* out) c
 }
 
 void QuantizedRows::read(int64_t begin, int64_t count, std::span<std::byte> out) const {
-  DUET_CHECK(static_cast<int64_t>(out.size()) == count * row_bytes(dtype_info(dtype_), source_.cols));
-  if (dtype_ == DType::kMXFP4) return encode_mxfp4(begin, count, out.data());
-  if (dtype_ != DType::kF32 && dtype_ != DType::kBF16) return encode_integers(begin, count, out.data());
+  DUET_CHECK(static_cast<int64_t>(out.size()) == count * row_bytes());
+  if (form_.dtype == DType::kMXFP4) return encode_mxfp4(begin, count, out.data());
+  if (form_.grouped) return encode_grouped(begin, count, out.data());
   std::vector<float> values(static_cast<size_t>(count * source_.cols));
   decode(begin, count, values);
-  if (dtype_ == DType::kF32) {
-    std::memcpy(out.data(), values.data(), out.size());
-    return;
-  }
-  for (size_t i = 0; i < values.size(); ++i) {
-    const uint16_t half = f32_to_bf16(values[i]);
-    std::memcpy(out.data() + 2 * i, &half, sizeof half);
-  }
+  std::memcpy(out.data(), values.data(), out.size());
 }
 
 }  // namespace duet

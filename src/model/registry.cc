@@ -14,6 +14,27 @@ namespace {
 const std::array kFamilies = {&llama_family(),     &llama4_family(),     &qwen2_family(),  &qwen3_family(),
                               &qwen3_moe_family(), &qwen3_next_family(), &qwen35_family(), &qwen35_moe_family()};
 
+/// Architectures of these families that Duet knows by name and cannot run: their text parts need more than their
+/// tensors.
+struct Refused {
+  std::string_view name;
+  std::string_view what;
+};
+constexpr std::array kRefused = {
+    Refused{"Qwen2VLForConditionalGeneration", "its input is text and images"},
+    Refused{"Qwen2_5_VLForConditionalGeneration", "its input is text and images"},
+    Refused{"Qwen2_5OmniForConditionalGeneration", "its input is text, images and sound"},
+    Refused{"Qwen3VLForConditionalGeneration", "its input is text and images"},
+    Refused{"Qwen3VLMoeForConditionalGeneration", "its input is text and images"},
+    Refused{"Qwen3OmniMoeForConditionalGeneration", "its input is text, images and sound"},
+    Refused{"MllamaForConditionalGeneration", "its input is text and images, which layers of cross attention read"},
+    Refused{"MllamaForCausalLM", "its layers of cross attention read images"},
+    Refused{"qwen2vl", "its input is text and images"},
+    Refused{"qwen3vl", "its input is text and images"},
+    Refused{"qwen3vlmoe", "its input is text and images"},
+    Refused{"mllama", "its input is text and images, which layers of cross attention read"},
+};
+
 std::string architecture_of(const Checkpoint& checkpoint) {
   if (const GgufMetadata* metadata = checkpoint.metadata()) return metadata->require_string("general.architecture");
   if (checkpoint.config() == nullptr) {
@@ -56,7 +77,7 @@ int64_t TensorPlan::bytes() const {
 
 int64_t TensorPlan::memory_bytes() const {
   if (is_vector) return shape.elements() * static_cast<int64_t>(sizeof(float));
-  return packed_bytes(dtype_info(memory_dtype()), shape[0], shape[1]);
+  return packed_bytes(form(), shape[0], shape[1]);
 }
 
 const TensorPlan* ModelDescription::find(const std::string& canonical) const {
@@ -79,6 +100,13 @@ ModelDescription describe_model(const Checkpoint& checkpoint) {
     for (const std::string_view name : names) known += fmt::format("{}{}", known.empty() ? "" : ", ", name);
   }
   check_experts(checkpoint, architecture);
+  for (const Refused& refused : kRefused) {
+    if (refused.name != architecture) continue;
+    throw Error(ErrorCode::kUnsupportedArchitecture,
+                fmt::format("{}: architecture '{}' is not supported: {}, and vision is not used yet",
+                            gguf ? checkpoint.name() : "config.json", architecture, refused.what),
+                fmt::format("a model of the same family for text alone runs; known: {}", known));
+  }
   fail(ErrorCode::kUnsupportedArchitecture, "{}: architecture '{}' is not supported; known: {}",
        gguf ? checkpoint.name() : "config.json", printable(architecture), known);
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "formats/checkpoint.h"
+#include "model/packed_form.h"
 #include "model/spec.h"
 #include "model/weight_scheme.h"
 
@@ -50,10 +51,9 @@ struct TensorPlan {
   std::shared_ptr<const QuantizedSource> quantized = nullptr;
   /// Bytes of the file that it takes.
   int64_t bytes() const;
-  /// The type that it is packed from. Of a quantised form float32, the most that it can be: which type holds the matrix
-  /// exactly shows when its scales are read (docs/formats.md).
-  DType memory_dtype() const { return quantized ? DType::kF32 : entry->dtype; }
-  /// Bytes of memory that it takes when it is loaded; of a quantised form at most.
+  /// The form that a matrix is packed in.
+  PackedForm form() const { return quantized ? packed_form(*quantized) : PackedForm{entry->dtype}; }
+  /// Bytes of memory that it takes when it is loaded.
   int64_t memory_bytes() const;
 };
 

@@ -86,6 +86,17 @@ TEST(DescribeModel, RefusesWhatTheConfigurationDoesNotExplain) {
                "bias");
 }
 
+TEST(DescribeModel, VisionIsNamedNotSilentlyIgnored) {
+  for (const char* name :
+       {"Qwen2VLForConditionalGeneration", "Qwen2_5_VLForConditionalGeneration", "Qwen3VLForConditionalGeneration",
+        "Qwen3VLMoeForConditionalGeneration", "MllamaForConditionalGeneration"}) {
+    const fs::path folder = edited("qwen3-dense", "Qwen3ForCausalLM", name);
+    EXPECT_ERROR(describe(folder), ErrorCode::kUnsupportedArchitecture, name);
+    EXPECT_ERROR(describe(folder), ErrorCode::kUnsupportedArchitecture, "images");
+    EXPECT_ERROR(describe(folder), ErrorCode::kUnsupportedArchitecture, "vision is not used yet");
+  }
+}
+
 TEST(RowMap, PutsInterleavedRowsBackIntoHalves) {
   // Two heads of 6 rows: canonical rows 0 1 2 | 3 4 5 stand in the file as 0 3 1 4 2 5.
   std::vector<int64_t> rows;

@@ -38,6 +38,8 @@ struct WeightScheme {
 struct QuantizedSource {
   WeightScheme scheme;
   int64_t rows = 0, cols = 0;  // of the stored matrix [out, in]
+  /// kScaled: the stored tensors hold so many such matrices, of experts, of which this is number `slice`.
+  int64_t slices = 1, slice = 0;
   const TensorEntry* codes = nullptr;
   const TensorEntry* scales = nullptr;         // kMap4Bit: absmax
   const TensorEntry* zeros = nullptr;          // kPacked asymmetric, kAwq, kGptq
@@ -48,7 +50,7 @@ struct QuantizedSource {
   const TensorEntry* nested_map = nullptr;     // [256]
   int64_t block = 0, nested_block = 0;         // kMap4Bit: elements, blocks
   float nested_offset = 0;
-  int64_t bytes = 0;  // of the file, all of them together
+  int64_t bytes = 0;  // of the file, all of them together, of this slice
 };
 
 }  // namespace duet

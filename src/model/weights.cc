@@ -74,18 +74,18 @@ void WeightLoader::report_part(const TensorPlan& matrix, int64_t done, int64_t a
 WeightLoader::StoredRows WeightLoader::plain_rows(const TensorPlan& plan) const {
   const TensorEntry& entry = *plan.entry;
   const int64_t stride = row_bytes(dtype_info(entry.dtype), plan.shape[1]);
-  return {entry.dtype, stride, [this, &entry, stride](int64_t first, int64_t, std::span<std::byte> out) {
+  return {{entry.dtype}, stride, [this, &entry, stride](int64_t first, int64_t, std::span<std::byte> out) {
             checkpoint_.read(entry, static_cast<uint64_t>(first * stride), out);
           }};
 }
 
-WeightLoader::StoredRows WeightLoader::quantized_rows(const TensorPlan& plan,
-                                                      std::shared_ptr<const QuantizedRows> rows) const {
-  const DType dtype = rows->dtype();
-  return {dtype, row_bytes(dtype_info(dtype), plan.shape[1]),
+WeightLoader::StoredRows WeightLoader::quantized_rows(std::shared_ptr<const QuantizedRows> rows) {
+  const QuantizedRows& all = *rows;
+  return {all.form(), all.row_bytes(),
           [rows = std::move(rows)](int64_t first, int64_t count, std::span<std::byte> out) {
             rows->read(first, count, out);
-          }};
+          },
+          all.table()};
 }
 
 /// Each stored row holds one column of the wanted rows; a type of one value a block.
@@ -125,8 +125,11 @@ void WeightLoader::read_rows(const StoredRows& stored, const TensorPlan& plan, i
 const PackedEntry& WeightLoader::entry_of(const TensorPlan& matrix) const {
   const PackedCacheFile& file = *cache_.serving();
   const PackedEntry* const entry = file.find(matrix.canonical);
-  const bool fits = entry != nullptr && entry->rows == matrix.shape[0] && entry->cols == matrix.shape[1] &&
-                    (matrix.quantized != nullptr || entry->dtype == matrix.entry->dtype);
+  // Matrices that differ from their likes are packed as float32.
+  const auto has_form = [&] {
+    return entry->form == matrix.form() || (matrix.quantized != nullptr && entry->form == PackedForm{});
+  };
+  const bool fits = entry != nullptr && entry->rows == matrix.shape[0] && entry->cols == matrix.shape[1] && has_form();
   if (fits) return *entry;
   throw PackedCacheError(ErrorCode::kHashMismatch,
                          fmt::format("{}: '{}' is not there as the model has it", file.name(), matrix.canonical));
@@ -135,7 +138,8 @@ const PackedEntry& WeightLoader::entry_of(const TensorPlan& matrix) const {
 std::shared_ptr<const PackedWeight> WeightLoader::restore(const TensorPlan& matrix) {
   const PackedEntry& entry = entry_of(matrix);
   std::atomic<int64_t> done = 0;
-  const WeightSource form{matrix.canonical, entry.dtype, entry.rows, entry.cols, {}, activations_};
+  const WeightSource form{matrix.canonical, entry.form.dtype,  entry.rows, entry.cols, {},
+                          activations_,     entry.form.grouped};
   return counted(matrix, ops::restore_weight(backend_, form, [&](int64_t begin, std::span<std::byte> out) {
                    cache_.serving()->read(entry, begin, out);
                    report_part(matrix, done += static_cast<int64_t>(out.size()), entry.bytes);
@@ -143,7 +147,8 @@ std::shared_ptr<const PackedWeight> WeightLoader::restore(const TensorPlan& matr
 }
 
 std::shared_ptr<const PackedWeight> WeightLoader::pack(const TensorPlan& matrix, const StoredRows& stored) {
-  WeightSource source{matrix.canonical, stored.dtype, matrix.shape[0], matrix.shape[1], {}, activations_};
+  WeightSource source{matrix.canonical, stored.form.dtype,   matrix.shape[0], matrix.shape[1], {},
+                      activations_,     stored.form.grouped, stored.table};
   std::atomic<int64_t> done = 0;
   source.read_rows = [&](int64_t begin, int64_t count, std::span<std::byte> out) {
     read_rows(stored, matrix, begin, count, out);
@@ -177,13 +182,14 @@ std::vector<std::shared_ptr<const PackedWeight>> WeightLoader::alike(const std::
   }
   for (const std::string& prefix : prefixes) {
     packed.push_back(restore(plan(prefix + ".weight")));
-    check_alike(packed.back()->dtype(), packed.front()->dtype(), prefix);
+    const auto form_of = [](const PackedWeight& weight) { return PackedForm{weight.dtype(), weight.grouped()}; };
+    check_alike(form_of(*packed.back()), form_of(*packed.front()), prefix);
   }
   return packed;
 }
 
-void WeightLoader::check_alike(DType dtype, DType first, const std::string& prefix) const {
-  if (dtype == first) return;
+void WeightLoader::check_alike(const PackedForm& form, const PackedForm& first, const std::string& prefix) const {
+  if (form == first) return;
   throw PackedCacheError(ErrorCode::kHashMismatch,
                          fmt::format("{}: '{}' has another type than its like", cache_.serving()->name(), prefix));
 }
@@ -201,7 +207,7 @@ std::shared_ptr<ExpertSlots> WeightLoader::slots(
     for (const std::string& prefix : prefixes[part]) {
       const TensorPlan& matrix = plan(prefix + ".weight");
       entries[part].push_back(&entry_of(matrix));
-      check_alike(entries[part].back()->dtype, entries[part].front()->dtype, prefix);
+      check_alike(entries[part].back()->form, entries[part].front()->form, prefix);
       report(matrix.bytes());
     }
   }
@@ -214,7 +220,6 @@ std::shared_ptr<ExpertSlots> WeightLoader::slots(
 
 void WeightLoader::pack_alike(const std::vector<std::string>& prefixes,
                               const std::function<void(std::shared_ptr<const PackedWeight>)>& sink) {
-  // What a quantised matrix is packed as shows when its scales have been read; the types of others are the file's own.
   std::vector<std::shared_ptr<QuantizedRows>> quantized;
   for (const std::string& prefix : prefixes) {
     const TensorPlan& matrix = plan(prefix + ".weight");
@@ -223,7 +228,7 @@ void WeightLoader::pack_alike(const std::vector<std::string>& prefixes,
     }
   }
   const bool differ = std::any_of(quantized.begin(), quantized.end(),
-                                  [&](const auto& rows) { return rows->dtype() != quantized.front()->dtype(); });
+                                  [&](const auto& rows) { return rows->form() != quantized.front()->form(); });
   auto next = quantized.begin();
   for (const std::string& prefix : prefixes) {
     const TensorPlan& matrix = plan(prefix + ".weight");
@@ -232,7 +237,7 @@ void WeightLoader::pack_alike(const std::vector<std::string>& prefixes,
       continue;
     }
     if (differ) (*next)->use_float();
-    sink(pack(matrix, quantized_rows(matrix, std::move(*next++))));
+    sink(pack(matrix, quantized_rows(std::move(*next++))));
   }
 }
 

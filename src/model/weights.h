@@ -53,18 +53,19 @@ class WeightLoader {
   const TensorPlan& plan(const std::string& canonical) const;
   /// Where the rows of a stored matrix come from: rows [first, first + count) in the type that they are packed in.
   struct StoredRows {
-    DType dtype;
+    PackedForm form;
     int64_t row_bytes;
     std::function<void(int64_t first, int64_t count, std::span<std::byte> out)> read;
+    std::vector<std::byte> table = {};
   };
   StoredRows plain_rows(const TensorPlan& plan) const;
-  StoredRows quantized_rows(const TensorPlan& plan, std::shared_ptr<const QuantizedRows> rows) const;
+  static StoredRows quantized_rows(std::shared_ptr<const QuantizedRows> rows);
   std::shared_ptr<const PackedWeight> pack(const TensorPlan& matrix, const StoredRows& stored);
   /// Packs the matrices one after the other.
   void pack_alike(const std::vector<std::string>& prefixes,
                   const std::function<void(std::shared_ptr<const PackedWeight>)>& sink);
   /// Throws PackedCacheError.
-  void check_alike(DType dtype, DType first, const std::string& prefix) const;
+  void check_alike(const PackedForm& form, const PackedForm& first, const std::string& prefix) const;
   /// What the serving cache has of a matrix. Throws PackedCacheError.
   const PackedEntry& entry_of(const TensorPlan& matrix) const;
   /// From the serving cache. Throws PackedCacheError.

@@ -53,6 +53,7 @@ enum class DType : int32_t {
   kF8E4M3 = 105,
   kF8E5M2 = 106,
   kF8E8M0 = 107,
+  kGrouped = 108,  // no type of a file: rows as grouped.h has them; dtype_info() knows nothing of it
 };
 
 struct DTypeInfo {

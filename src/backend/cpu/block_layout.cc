@@ -1,5 +1,6 @@
 #include "backend/cpu/block_layout.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "backend/cpu/kernels.h"
@@ -113,9 +114,20 @@ std::span<const BlockField> block_fields(DType dtype) {
   }
 }
 
+GroupFields group_fields(const GroupFormat& format, int64_t cols) {
+  const GroupLayout layout = group_layout(format, cols);
+  return {{{4, layout.codes / 4},
+           {std::max<int64_t>(1, layout.scale), layout.scale == 0 ? 0 : layout.groups},
+           {1, layout.zeros},
+           {2, layout.line / 2}}};
+}
+
 void interleave_panel(DType dtype, const std::byte* rows, int64_t blocks, std::byte* panel) {
-  const std::span<const BlockField> fields = block_fields(dtype);
-  const int64_t block_bytes = dtype_info(dtype).block_bytes;
+  interleave_panel(block_fields(dtype), dtype_info(dtype).block_bytes, rows, blocks, panel);
+}
+
+void interleave_panel(std::span<const BlockField> fields, int64_t block_bytes, const std::byte* rows, int64_t blocks,
+                      std::byte* panel) {
   for (int64_t b = 0; b < blocks; ++b, rows += block_bytes) {
     const std::byte* in = rows;
     for (const BlockField& field : fields) {
@@ -138,7 +150,11 @@ void interleave_panel(DType dtype, const std::byte* rows, int64_t blocks, std::b
 }
 
 void extract_blocks(DType dtype, const std::byte* groups, int64_t lane, int64_t blocks, std::byte* out) {
-  const std::span<const BlockField> fields = block_fields(dtype);
+  extract_blocks(block_fields(dtype), groups, lane, blocks, out);
+}
+
+void extract_blocks(std::span<const BlockField> fields, const std::byte* groups, int64_t lane, int64_t blocks,
+                    std::byte* out) {
   for (int64_t b = 0; b < blocks; ++b) {
     for (const BlockField& field : fields) {
       switch (field.element_bytes) {

@@ -1,10 +1,12 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
 #include "tensor/dtype.h"
+#include "tensor/grouped.h"
 
 namespace duet {
 
@@ -22,6 +24,14 @@ struct BlockField {
 
 /// The fields of a type that has a panel form, in the order of its block; empty for the others.
 std::span<const BlockField> block_fields(DType dtype);
+
+/// The parts of a grouped row of so many columns as fields of one block, the whole row.
+using GroupFields = std::array<BlockField, 4>;
+GroupFields group_fields(const GroupFormat& format, int64_t cols);
+void interleave_panel(std::span<const BlockField> fields, int64_t block_bytes, const std::byte* rows, int64_t blocks,
+                      std::byte* panel);
+void extract_blocks(std::span<const BlockField> fields, const std::byte* groups, int64_t lane, int64_t blocks,
+                    std::byte* out);
 
 /// Writes a panel: `rows` are 16 rows of `blocks` blocks in the file's form, one after the other.
 void interleave_panel(DType dtype, const std::byte* rows, int64_t blocks, std::byte* panel);

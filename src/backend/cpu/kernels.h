@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "tensor/dtype.h"
+#include "tensor/grouped.h"
 
 // Included by the objects of every instruction set level, so: data and declarations only, never an inline function that
 // another object could pick up.
@@ -148,6 +149,40 @@ struct NativeKernels {
   int64_t direct_rows = 0;  // of this type, where it is more than native_direct_rows: then in tiles of native_tile rows
 };
 
+/// Columns of a panel of grouped rows (tensor/grouped.h). Each plane of a row's parts has 16 elements side by side, one
+/// a row; codes move as words of 4 bytes.
+struct GroupPiece {
+  const std::byte* codes = nullptr;   // from the first column on, a multiple of 16
+  const std::byte* scales = nullptr;  // [groups][16] of scale_type, from the first column's group on; with `order` all
+  DType scale_type = DType::kF32;     // or f16, bf16, f8_e4m3: no NaN, divided by `divisor`
+  float divisor = 1;
+  const std::byte* zeros = nullptr;  // [groups][16], or null: all are `zero`
+  int32_t zero = 0;
+  const std::byte* order = nullptr;  // int32 group of each column from the first one on, or null: they lie side by side
+  const float* map = nullptr;        // [16], where codes are places in it
+  int64_t group = 0, first = 0;      // columns of a group, and how many of the first one lie before the piece
+  int64_t columns = 0;               // a multiple of 16; to be expanded of 32
+};
+/// out [columns, 16]
+using GroupUnpackKernel = void (*)(const GroupPiece& piece, float* out) noexcept;
+/// One chain per row, gone on with: sums[lane] += w[lane][k] x[k], k ascending.   x [columns], sums [16]
+using GroupGemvKernel = void (*)(const GroupPiece& piece, const float* x, float* sums) noexcept;
+/// An expanded panel part of signed integers.
+using GroupExpandKernel = void (*)(const GroupPiece& piece, std::byte* out) noexcept;
+
+/// Chains of 16 outputs in the native arithmetic as those of NativeTileKernel, from the piece itself.
+using GroupTileKernel = void (*)(const GroupPiece& piece, const NativeBlock* x, int64_t rows, float* sums,
+                                 bool go_on) noexcept;
+
+/// Kernels of one GroupCode; `expand` where it has an integer form. `direct`, where a level has it, multiplies up to
+/// native_direct_rows rows by groups of whole 32 columns, or (E2M1) of 16 or whole 32.
+struct GroupKernels {
+  GroupUnpackKernel unpack = nullptr;
+  GroupGemvKernel gemv = nullptr;
+  GroupExpandKernel expand = nullptr;
+  GroupTileKernel direct = nullptr;
+};
+
 /// Kernels of one weight type. A type without them (null) keeps its rows as the file has them and goes through
 /// dequantize().
 struct TypeKernels {
@@ -160,6 +195,7 @@ struct TypeKernels {
 struct CpuKernels {
   static constexpr int kTypes = 48;  // ggml ids; the types of safetensors that are no weights have no slot
   TypeKernels types[kTypes];
+  GroupKernels grouped[5];  // by GroupCode
   /// Expanded panels of signed bytes, for rows without a packed form: [scales - 1][minimums].
   NativeTileKernel native_plain[2][3] = {};
   NativeRoundKernel native_round = nullptr;

@@ -15,9 +15,13 @@ void CpuBackend::reserve_activations(int64_t columns) {
 CpuBackend::Product CpuBackend::product_of(const LinearTerm& term) const noexcept {
   static constexpr TypeKernels kNone = {};
   const auto type = static_cast<size_t>(term.weight->dtype());
+  const auto& grouped = term.weight->grouped();
   return {static_cast<const CpuPackedWeight&>(*term.weight),
-          type < CpuKernels::kTypes ? level_.kernels.types[type] : kNone, term.bias.f32(),
-          term.epilogue == Epilogue::kAdd, term.out.f32()};
+          type < CpuKernels::kTypes ? level_.kernels.types[type] : kNone,
+          grouped ? &level_.kernels.grouped[static_cast<size_t>(grouped->code)] : nullptr,
+          term.bias.f32(),
+          term.epilogue == Epilogue::kAdd,
+          term.out.f32()};
 }
 
 void CpuBackend::linear(Tensor x, std::span<const LinearTerm> terms) noexcept {
@@ -51,11 +55,19 @@ void CpuBackend::linear_float(const RowGroup& group) noexcept {
 
 void CpuBackend::linear_one_row(const Product& p, const float* x, int64_t out_row) noexcept {
   const int64_t whole = p.weight.panels(), in = p.in();
-  const int64_t pairs = (whole + kGemvPanels - 1) / kGemvPanels;
+  const int64_t together = p.grouped == nullptr ? kGemvPanels : 1;
+  const int64_t pairs = (whole + together - 1) / together;
   const auto body = [&](int64_t begin, int64_t end, int worker) {
     alignas(64) float sums[kGemvPanels * kPanelRows];
     for (int64_t item = begin; item < end; ++item) {
-      if (item < pairs) {
+      if (item < pairs && p.grouped != nullptr) {
+        std::fill(sums, sums + kPanelRows, 0.0f);
+        for (int64_t k = 0; k < in; k += GroupRoom::kColumns) {
+          GroupRoom room;
+          p.grouped->gemv(p.weight.piece(item, k, std::min(GroupRoom::kColumns, in - k), room), x + k, sums);
+        }
+        p.finish(out_row, item, sums);
+      } else if (item < pairs) {
         const int64_t first = item * kGemvPanels, panels = std::min(kGemvPanels, whole - first);
         p.kernels.gemv(p.weight.panel(first), p.weight.panel_bytes(), panels, in / p.weight.block_size(), x, sums);
         for (int64_t i = 0; i < panels; ++i) p.finish(out_row, first + i, sums + i * kPanelRows);

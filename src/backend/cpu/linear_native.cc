@@ -71,22 +71,38 @@ void CpuBackend::linear_native(std::span<const RowGroup> groups) noexcept {
   const auto multiply_panel = [&](const Product& p, const RowGroup& group, const RoundedGroup& rounded, int64_t panel,
                                   int worker) {
     const int64_t rows = group.rows;
-    const IntegerForm form = integer_form(p.weight.dtype());
+    const IntegerForm form = p.weight.integer_form();
     const NativeKernels& kernels = p.kernels.native;
     const bool direct = rows <= std::max(level_.kernels.native_direct_rows, kernels.direct_rows);
     auto* const room = reinterpret_cast<std::byte*>(scratch(worker));
     float* const sums = scratch(worker) + kNativeSums;
     const bool packed = panel < p.weight.panels();
     if (in == 0) std::fill(sums, sums + rows * kPanelRows, 0.0f);
-    const int64_t step = packed && direct && rounded.tiles == 1 ? in : kNativeColumns;
+    const bool grouped = p.grouped != nullptr;
+    const int64_t step = packed && direct && !grouped && rounded.tiles == 1 ? in : kNativeColumns;
     for (int64_t k = 0; k < in; k += step) {
       const int64_t columns = std::min(step, in - k);
       NativeTileKernel multiply = level_.kernels.native_plain[form.scales - 1][form.minimums];
-      const int64_t bytes = p.weight.group_offset(columns);
+      const int64_t bytes = grouped ? 0 : p.weight.group_offset(columns);
       const std::byte *from = room, *next = nullptr;
       int64_t count = columns / kIntegerColumns;
       if (!packed) {
         p.weight.expand_plain(panel * kPanelRows, k, columns, room);
+      } else if (grouped) {
+        GroupRoom scales;
+        const GroupPiece piece = p.weight.piece(panel, k, columns, scales);
+        const bool whole =
+            piece.group % kIntegerColumns == 0 || (piece.group == 16 && form.scales == 2 && piece.map != nullptr);
+        if (whole && p.grouped->direct != nullptr && rows <= level_.kernels.native_direct_rows && rounded.tiles == 1) {
+          p.grouped->direct(piece, rounded.x + k / kIntegerColumns * rows, rows, sums, k > 0);
+          continue;
+        }
+        p.grouped->expand(piece, room);
+        // Levels with `direct` expand codes of 4 bits into the forms of these types.
+        if (p.grouped->direct != nullptr && p.weight.grouped()->code != GroupCode::kInt8) {
+          multiply =
+              level_.kernels.types[static_cast<int>(form.scales == 1 ? DType::kQ5_0 : DType::kQ6_K)].native.expanded;
+        }
       } else if (const std::byte* stored = p.weight.panel(panel) + p.weight.group_offset(k); direct) {
         multiply = kernels.direct, from = stored, count = columns / p.weight.block_size();
       } else {
@@ -117,6 +133,7 @@ void CpuBackend::linear_native(std::span<const RowGroup> groups) noexcept {
       }
     });
   };
+  static_assert(kNativeColumns <= GroupRoom::kColumns);
   static_assert(kNativeSums * static_cast<int64_t>(sizeof(float)) ==
                 kNativeColumns / kIntegerColumns * native_expanded_bytes(2, 2));
   int64_t most_rows = 0;

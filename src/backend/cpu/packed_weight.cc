@@ -18,10 +18,10 @@ namespace {
 /// What one worker reads at a time, at least one panel.
 constexpr int64_t kStagingBytes = int64_t{1} << 20;
 
-const TypeKernels* kernels_of(const CpuKernels& kernels, DType dtype) {
-  const auto index = static_cast<size_t>(dtype);
-  if (index >= CpuKernels::kTypes || kernels.types[index].unpack == nullptr) return nullptr;
-  return &kernels.types[index];
+bool has_kernels(const CpuKernels& kernels, const WeightSource& source) {
+  if (source.grouped) return kernels.grouped[static_cast<size_t>(source.grouped->code)].unpack != nullptr;
+  const auto index = static_cast<size_t>(source.dtype);
+  return index < CpuKernels::kTypes && kernels.types[index].unpack != nullptr;
 }
 
 /// Runs body(begin, end, worker) as ThreadPool::parallel_for does and throws the first thing that it threw, after all
@@ -49,14 +49,81 @@ void parallel_for_throwing(ThreadPool& pool, int64_t count, int64_t grain,
 
 CpuPackedWeight::CpuPackedWeight(Buffer data, const WeightSource& source, bool has_panels)
     : PackedWeight(source), data_(std::move(data)) {
-  const DTypeInfo& info = dtype_info(source.dtype);
-  row_bytes_ = duet::row_bytes(info, source.cols);
+  row_bytes_ = source.row_bytes();
   panels_ = has_panels ? source.rows / kPanelRows : 0;
+  if (source.grouped) return;
+  const DTypeInfo& info = dtype_info(source.dtype);
   block_size_ = info.block_size;
   block_bytes_ = info.block_bytes;
 }
 
+GroupPiece CpuPackedWeight::piece(int64_t p, int64_t begin, int64_t columns, GroupRoom& room) const noexcept {
+  const GroupFormat& format = *grouped();
+  const GroupLayout layout = group_layout(format, cols());
+  const std::byte* const planes = panel(p);
+  const int64_t first = begin / format.group, count = (begin + columns - 1) / format.group + 1 - first;
+  GroupPiece piece;
+  piece.codes = planes + kPanelRows * (layout.codes * begin / cols());
+  piece.group = format.group, piece.first = begin % format.group, piece.columns = columns;
+  piece.zero = format.zero;
+  // What lies side by side is read from where it is: with groups in any order all of it.
+  const int64_t from = format.ordered ? 0 : first;
+  if (format.ordered) piece.order = table() + group_order_at(format, cols()) + 4 * begin;
+  if (format.zeros) piece.zeros = planes + kPanelRows * (layout.zeros_at() + from);
+  const std::byte* const stored = planes + kPanelRows * (layout.scales_at() + from * layout.scale);
+  switch (format.scale) {
+    case GroupScale::kF32:
+    case GroupScale::kF16:
+    case GroupScale::kBF16:
+      piece.scales = stored;
+      piece.scale_type = format.scale == GroupScale::kF32   ? DType::kF32
+                         : format.scale == GroupScale::kF16 ? DType::kF16
+                                                            : DType::kBF16;
+      break;
+    case GroupScale::kE4M3:
+    case GroupScale::kGlobal:
+      piece.scales = stored;
+      piece.scale_type = DType::kF8E4M3;
+      if (format.scale == GroupScale::kGlobal) std::memcpy(&piece.divisor, table(), sizeof piece.divisor);
+      break;
+    case GroupScale::kE8M0:
+      dequantize(DType::kF8E8M0, stored, count * kPanelRows, room.scales);
+      piece.scales = reinterpret_cast<const std::byte*>(room.scales);
+      break;
+    case GroupScale::kTable:
+    case GroupScale::kNested: {
+      uint16_t lines[kPanelRows] = {};
+      if (layout.line > 0) std::memcpy(lines, planes + kPanelRows * layout.line_at(), sizeof lines);
+      const GroupScales scales(format, cols(), table());
+      for (int64_t g = 0; g < count; ++g) {
+        for (int64_t lane = 0; lane < kPanelRows; ++lane) {
+          room.scales[g * kPanelRows + lane] = scales(stored + g * kPanelRows + lane, lines[lane], first + g);
+        }
+      }
+      piece.scales = reinterpret_cast<const std::byte*>(room.scales);
+      break;
+    }
+  }
+  if (format.code == GroupCode::kE2M1) piece.map = kE2M1Numbers;
+  if (format.code == GroupCode::kMap4) {
+    std::memcpy(room.map, table() + group_map_at(format, cols()), sizeof room.map);
+    piece.map = room.map;
+  }
+  return piece;
+}
+
 void CpuPackedWeight::decode_row(int64_t row, float* out) const noexcept {
+  if (grouped()) {
+    const std::byte* from = plain_row(row);
+    std::vector<std::byte> parts;
+    if (row < panels_ * kPanelRows) {
+      parts.resize(static_cast<size_t>(row_bytes_));
+      extract_blocks(group_fields(*grouped(), cols()), panel(row / kPanelRows), row % kPanelRows, 1, parts.data());
+      from = parts.data();
+    }
+    decode_grouped(*grouped(), cols(), table(), from, 0, cols(), out);
+    return;
+  }
   if (row >= panels_ * kPanelRows) {
     dequantize(dtype(), plain_row(row), cols(), out);
     return;
@@ -71,12 +138,17 @@ void CpuPackedWeight::decode_row(int64_t row, float* out) const noexcept {
   }
 }
 
+void CpuPackedWeight::decode_plain_row(int64_t row, int64_t begin, int64_t columns, float* out) const noexcept {
+  if (!grouped()) return dequantize(dtype(), plain_row(row) + block_offset(begin), columns, out);
+  decode_grouped(*grouped(), cols(), table(), plain_row(row), begin, columns, out);
+}
+
 void CpuPackedWeight::decode_plain(int64_t first_row, int64_t begin, int64_t columns, float* out) const noexcept {
   float values[kUnpackColumns];
   const int64_t lanes = std::min(kPanelRows, rows() - first_row);
   for (int64_t lane = 0; lane < kPanelRows; ++lane) {
     if (lane < lanes) {
-      dequantize(dtype(), plain_row(first_row + lane) + block_offset(begin), columns, values);
+      decode_plain_row(first_row + lane, begin, columns, values);
     } else {
       std::fill(values, values + columns, 0.0f);
     }
@@ -85,12 +157,17 @@ void CpuPackedWeight::decode_plain(int64_t first_row, int64_t begin, int64_t col
 }
 
 void CpuPackedWeight::expand_plain(int64_t first_row, int64_t begin, int64_t columns, std::byte* out) const noexcept {
-  const IntegerForm form = integer_form(dtype());
+  const IntegerForm form = integer_form();
   const int64_t stride = native_expanded_bytes(form.scales, form.minimums), blocks = columns / kIntegerColumns;
   std::memset(out, 0, static_cast<size_t>(blocks * stride));
   IntegerBlock values[kNativeColumns / kIntegerColumns];
   for (int64_t lane = 0; lane < std::min(kPanelRows, rows() - first_row); ++lane) {
-    decode_integers(dtype(), plain_row(first_row + lane) + block_offset(begin), columns, values);
+    const std::byte* const row = plain_row(first_row + lane);
+    if (grouped()) {
+      decode_grouped_integers(*grouped(), cols(), table(), row, begin, columns, values);
+    } else {
+      decode_integers(dtype(), row + block_offset(begin), columns, values);
+    }
     for (int64_t b = 0; b < blocks; ++b) {
       std::byte* const part = out + b * stride;
       for (int64_t g = 0; g < 8; ++g) std::memcpy(part + (g * kPanelRows + lane) * 4, values[b].q + 4 * g, 4);
@@ -107,27 +184,32 @@ std::string cpu_packed_layout(const CpuKernels& kernels) {
   for (int type = 0; type < CpuKernels::kTypes; ++type) {
     if (kernels.types[type].unpack != nullptr) types |= uint64_t{1} << type;
   }
-  return fmt::format("cpu panels of {} rows, version 1, types {:x}", kPanelRows, types);
+  return fmt::format("cpu panels of {} rows, version 2, types {:x}", kPanelRows, types);
 }
 
 std::unique_ptr<CpuPackedWeight> empty_cpu_weight(const WeightSource& source, const CpuKernels& kernels,
                                                   Device& device) {
-  if (!can_dequantize(source.dtype)) {
-    fail(ErrorCode::kBadDtype, "{}: {} is no weight type", source.name, dtype_info(source.dtype).name);
+  if (source.grouped) {
+    if (source.rows < 0 || !is_group_format(*source.grouped, source.cols)) {
+      fail(ErrorCode::kBadShape, "{}: [{},{}] is not whole groups", source.name, source.rows, source.cols);
+    }
+  } else {
+    if (!can_dequantize(source.dtype)) {
+      fail(ErrorCode::kBadDtype, "{}: {} is no weight type", source.name, dtype_info(source.dtype).name);
+    }
+    const DTypeInfo& info = dtype_info(source.dtype);
+    if (source.rows < 0 || source.cols < 0 || source.cols % info.block_size != 0) {
+      fail(ErrorCode::kBadShape, "{}: [{},{}] is not whole blocks of {} ({})", source.name, source.rows, source.cols,
+           info.block_size, info.name);
+    }
   }
-  const DTypeInfo& info = dtype_info(source.dtype);
-  if (source.rows < 0 || source.cols < 0 || source.cols % info.block_size != 0) {
-    fail(ErrorCode::kBadShape, "{}: [{},{}] is not whole blocks of {} ({})", source.name, source.rows, source.cols,
-         info.block_size, info.name);
-  }
-  const int64_t row_bytes = duet::row_bytes(info, source.cols);
-  if (row_bytes > 0 && source.rows > std::numeric_limits<int64_t>::max() / row_bytes) {
+  const int64_t row_bytes = source.row_bytes(), table_bytes = source.table_bytes();
+  if (row_bytes > 0 && source.rows > (std::numeric_limits<int64_t>::max() - table_bytes) / row_bytes) {
     fail(ErrorCode::kSizeOverflow, "{}: [{},{}] has more bytes than 63 bits count", source.name, source.rows,
          source.cols);
   }
-  const bool has_panels = kernels_of(kernels, source.dtype) != nullptr;
-  return std::make_unique<CpuPackedWeight>(device.allocate(packed_bytes(info, source.rows, source.cols)), source,
-                                           has_panels);
+  return std::make_unique<CpuPackedWeight>(device.allocate(source.rows * row_bytes + table_bytes), source,
+                                           has_kernels(kernels, source));
 }
 
 std::unique_ptr<CpuPackedWeight> restore_cpu_weight(const WeightSource& source, const PackedReader& read,
@@ -148,6 +230,7 @@ std::unique_ptr<CpuPackedWeight> pack_cpu_weight(const WeightSource& source, con
                                                  ThreadPool& pool, Device& device) {
   auto weight = empty_cpu_weight(source, kernels, device);
   if (weight->bytes() == 0) return weight;
+  std::copy(source.table.begin(), source.table.end(), weight->table());
   const int64_t row_bytes = weight->row_bytes(), panel_bytes = weight->panel_bytes(), panels = weight->panels();
   const int64_t step = std::max<int64_t>(1, kStagingBytes / panel_bytes);  // panels
   std::vector<std::vector<std::byte>> staging(static_cast<size_t>(pool.threads()));
@@ -160,8 +243,12 @@ std::unique_ptr<CpuPackedWeight> pack_cpu_weight(const WeightSource& source, con
       in.resize(static_cast<size_t>(whole * panel_bytes));
       source.read_rows(begin * kPanelRows, whole * kPanelRows, in);
       for (int64_t p = 0; p < whole; ++p) {
-        interleave_panel(source.dtype, in.data() + p * panel_bytes, source.cols / weight->block_size(),
-                         out + p * panel_bytes);
+        const std::byte* const from = in.data() + p * panel_bytes;
+        if (source.grouped) {
+          interleave_panel(group_fields(*source.grouped, source.cols), row_bytes, from, 1, out + p * panel_bytes);
+        } else {
+          interleave_panel(source.dtype, from, source.cols / weight->block_size(), out + p * panel_bytes);
+        }
       }
     }
     const int64_t plain = rows - whole * kPanelRows;

@@ -11,7 +11,16 @@
 
 namespace duet {
 
+/// What a piece of grouped rows needs that the packed form does not have as it is.
+struct GroupRoom {
+  static constexpr int64_t kColumns = 512;  // of a piece at most
+  alignas(64) float scales[kColumns / 16 * kPanelRows];
+  float map[16];
+};
+
 /// A weight matrix as panels of 16 rows (block_layout.h) in the file's own block type: exactly the bytes of the source.
+/// A panel of grouped rows has the parts of a row one behind the other, 16 elements side by side; the table is behind
+/// all rows.
 /// Rows beyond the last whole panel, and all rows of a type without kernels at this level, stay as the file has them.
 class CpuPackedWeight final : public PackedWeight {
  public:
@@ -26,6 +35,11 @@ class CpuPackedWeight final : public PackedWeight {
   const std::byte* data() const { return data_.data(); }
   const std::byte* panel(int64_t p) const { return data_.data() + p * panel_bytes(); }
   const std::byte* plain_row(int64_t row) const { return data_.data() + row * row_bytes_; }
+  /// Columns [begin, begin + columns), at most GroupRoom::kColumns, of panel p of grouped rows.
+  GroupPiece piece(int64_t p, int64_t begin, int64_t columns, GroupRoom& room) const noexcept;
+  const std::byte* table() const { return data_.data() + rows() * row_bytes_; }
+  std::byte* table() { return data_.data() + rows() * row_bytes_; }
+
   int64_t block_size() const { return block_size_; }
   /// Bytes of the groups (or plain blocks of one row) in front of `column`, the beginning of a block.
   int64_t group_offset(int64_t column) const { return kPanelRows * block_offset(column); }
@@ -39,6 +53,8 @@ class CpuPackedWeight final : public PackedWeight {
   void expand_plain(int64_t first_row, int64_t begin, int64_t columns, std::byte* out) const noexcept;
 
  private:
+  void decode_plain_row(int64_t row, int64_t begin, int64_t columns, float* out) const noexcept;
+
   Buffer data_;
   int64_t row_bytes_ = 0, panels_ = 0, block_size_ = 1, block_bytes_ = 0;
 };

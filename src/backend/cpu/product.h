@@ -10,7 +10,8 @@ namespace duet {
 struct CpuBackend::Product {
   const CpuPackedWeight& weight;
   const TypeKernels& kernels;
-  const float* bias;  // [out] or null
+  const GroupKernels* grouped;  // where the rows are grouped
+  const float* bias;            // [out] or null
   bool add;
   float* out;  // [rows, out]
 
@@ -23,6 +24,11 @@ struct CpuBackend::Product {
   const float* decode(int64_t p, int64_t begin, int64_t columns, float* room) const {
     if (p >= weight.panels()) {
       weight.decode_plain(p * kPanelRows, begin, columns, room);
+      return room;
+    }
+    if (grouped != nullptr) {
+      GroupRoom rest;
+      grouped->unpack(weight.piece(p, begin, columns, rest), room);
       return room;
     }
     const std::byte* const groups = weight.panel(p) + weight.group_offset(begin);

@@ -42,14 +42,14 @@ RoundedActivations round_activations(const float* x) {
 void linear_native(const Tensor& x, const LinearTerm& term) {
   const auto& weight = static_cast<const RefWeight&>(*term.weight);
   const int64_t rows = x.dim(0), in = weight.cols(), outs = weight.rows(), blocks = in / kIntegerColumns;
-  const IntegerForm form = integer_form(weight.dtype());
+  const IntegerForm form = weight.integer_form();
   std::vector<RoundedActivations> activations(static_cast<size_t>(rows * blocks));
   for (int64_t i = 0; i < rows * blocks; ++i) {
     activations[static_cast<size_t>(i)] = round_activations(x.f32() + i * kIntegerColumns);
   }
   std::vector<IntegerBlock> w(static_cast<size_t>(blocks));
   for (int64_t o = 0; o < outs; ++o) {
-    decode_integers(weight.dtype(), weight.row(o), in, w.data());
+    weight.integers_of_row(o, w.data());
     for (int64_t t = 0; t < rows; ++t) {
       float y = 0;
       for (int64_t b = 0; b < blocks; ++b) {

@@ -234,7 +234,7 @@ MoeFfn read_qwen_moe_config(Fields& config, bool renormalises) {
   return moe;
 }
 
-MoeFfn read_moe_gguf(Fields& fields, const Checkpoint& checkpoint, int64_t first_moe_layer) {
+MoeFfn read_moe_gguf(Fields& fields, const Checkpoint& checkpoint, int64_t first_moe_layer, bool renormalises) {
   MoeFfn moe;
   moe.experts = fields.require_integer("expert_count", 1, kMaxExperts);
   moe.top_k = fields.require_integer("expert_used_count", 1, kMaxExperts);
@@ -249,9 +249,9 @@ MoeFfn read_moe_gguf(Fields& fields, const Checkpoint& checkpoint, int64_t first
     fail(ErrorCode::kMissingTensor, "{}: tensor '{}' is missing: {} is {}", fields.file(), gate,
          fields.name("expert_count"), moe.experts);
   }
-  // The files of these architectures have no key for it: libllama renormalises always.
-  moe.score = RouterScore::kSoftmaxRenormalised;
-  if (const auto norm = fields.boolean("expert_weights_norm"); norm && !*norm) moe.score = RouterScore::kSoftmax;
+  // Most files have no key for it: libllama decides by the architecture.
+  renormalises = fields.boolean("expert_weights_norm").value_or(renormalises);
+  moe.score = renormalises ? RouterScore::kSoftmaxRenormalised : RouterScore::kSoftmax;
   moe.shared_dim = fields.integer("expert_shared_feed_forward_length", 0, kMaxDim).value_or(0);
   moe.shared_gate = moe.shared_dim > 0;
   return moe;

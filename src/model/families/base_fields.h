@@ -65,7 +65,7 @@ std::vector<int64_t> read_windows(Fields& config, int64_t layers);
 /// Experts of Qwen's mixtures: num_experts, num_experts_per_tok, moe_intermediate_size, norm_topk_prob, the shared
 /// expert; `renormalises` where the configuration does not say.
 MoeFfn read_qwen_moe_config(Fields& config, bool renormalises);
-MoeFfn read_moe_gguf(Fields& fields, const Checkpoint& checkpoint, int64_t first_moe_layer);
+MoeFfn read_moe_gguf(Fields& fields, const Checkpoint& checkpoint, int64_t first_moe_layer, bool renormalises = true);
 
 /// Marks the keys that change nothing and adds a warning for each key that nobody understood.
 void close_config(Fields& config, std::vector<std::string>& warnings);

@@ -62,6 +62,34 @@ const TensorEntry* QuantizedTensors::take(QuantizedSource& source, const std::st
   return entry;
 }
 
+std::shared_ptr<const QuantizedSource> QuantizedTensors::find_expert(const std::string& stored_name, const Shape& shape,
+                                                                     int64_t expert) {
+  const TensorEntry* codes = checkpoint_.find(stored_name);
+  const std::string scale = stored_name + "_scale_inv";
+  const WeightScheme* scheme = config_.scheme(stored_name);
+  if (codes == nullptr || codes->dtype != DType::kF8E4M3 || checkpoint_.find(scale) == nullptr || scheme == nullptr ||
+      config_.method() != "fp8") {
+    return nullptr;
+  }
+  if (config_.storage(stored_name) == Storage::kPlain) {
+    fail(ErrorCode::kBadValue, "{}: tensor '{}' is quantised, but quantization_config ({}) leaves its layer plain",
+         file_of(checkpoint_, *codes), printable(stored_name), config_.method());
+  }
+  auto source = std::make_shared<QuantizedSource>();
+  source->scheme = *scheme;
+  source->slices = shape[0], source->slice = expert;
+  source->rows = shape[1], source->cols = shape[2];
+  source->codes = take(*source, stored_name, {shape}, {DType::kF8E4M3});
+  const Types types = {DType::kF32, DType::kF16, DType::kBF16, DType::kF8E8M0};
+  const int64_t rows = scheme->block_rows, columns = scheme->block_columns;
+  source->scales =
+      rows > 0 ? take(*source, scale, {{shape[0], ceil_div(shape[1], rows), ceil_div(shape[2], columns)}}, types)
+               : take(*source, scale, {{shape[0], 1, 1}, {shape[0]}}, types);
+  source->bytes /= source->slices;
+  for (const char* tail : {"_activation_scale", "_input_scale"}) take_if(stored_name + tail);
+  return source;
+}
+
 std::shared_ptr<const QuantizedSource> QuantizedTensors::find(const std::string& stored_name, const Shape& shape) {
   if (!stored_name.ends_with(kWeight)) {
     if (const TensorEntry* entry = find_fused(checkpoint_, stored_name)) {
@@ -165,8 +193,26 @@ void QuantizedTensors::take_packed(QuantizedSource& source, const std::string& m
   }
   if (checkpoint_.find(module + ".weight_g_idx") != nullptr) {
     source.order = take(source, module + ".weight_g_idx", {{cols}}, {DType::kI32});
+    if (groups_lie_in_order(source)) source.order = nullptr;
   }
   check_stored_shape(source, *take(source, module + ".weight_shape", {{2}}, {DType::kI64}));
+}
+
+bool QuantizedTensors::groups_lie_in_order(const QuantizedSource& source) const {
+  std::vector<int32_t> group_of(static_cast<size_t>(source.cols));
+  checkpoint_.read(*source.order, 0, std::as_writable_bytes(std::span(group_of)));
+  const int64_t columns = source.scheme.group > 0 ? source.scheme.group : source.cols;
+  for (int64_t i = 0; i < source.cols; ++i) {
+    if (group_of[static_cast<size_t>(i)] != i / columns) return false;
+  }
+  return true;
+}
+
+bool QuantizedTensors::zeros_are_in_the_middle(const QuantizedSource& source) const {
+  std::vector<std::byte> zeros(source.zeros->bytes);
+  checkpoint_.read(*source.zeros, 0, zeros);
+  const std::byte middle{static_cast<unsigned char>(source.scheme.zero_minus_one ? 127 : 128)};
+  return std::all_of(zeros.begin(), zeros.end(), [&](std::byte zero) { return zero == middle; });
 }
 
 void QuantizedTensors::take_words(QuantizedSource& source, const std::string& module) {
@@ -185,6 +231,11 @@ void QuantizedTensors::take_words(QuantizedSource& source, const std::string& mo
   const std::string order = module + ".g_idx";
   if (!awq && (!scheme.ordered_groups || checkpoint_.find(order) != nullptr)) {
     source.order = take(source, order, {{cols}}, {DType::kI32});
+    if (groups_lie_in_order(source)) source.order = nullptr;
+  }
+  if (scheme.bits == 8 && zeros_are_in_the_middle(source)) {
+    source.zeros = nullptr;
+    source.scheme.symmetric = true;
   }
 }
 

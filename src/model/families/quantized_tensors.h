@@ -29,6 +29,10 @@ class QuantizedTensors {
   /// is added to `taken`. Throws missing_tensor, shape_mismatch, bad_dtype, bad_value (the tensors and the
   /// configuration contradict each other, or a quant_state holds something else), bad_json, too_large.
   std::shared_ptr<const QuantizedSource> find(const std::string& stored_name, const Shape& shape);
+  /// The matrix of one expert of a tensor [E, out, in] in FP8 with `stored_name`_scale_inv beside it; nullptr where the
+  /// file has no such tensor. Throws the same.
+  std::shared_ptr<const QuantizedSource> find_expert(const std::string& stored_name, const Shape& shape,
+                                                     int64_t expert);
 
  private:
   using Types = std::initializer_list<DType>;
@@ -40,6 +44,10 @@ class QuantizedTensors {
   void take_words(QuantizedSource& source, const std::string& module);
   void take_fp4(QuantizedSource& source, const std::string& module);
   void take_mapped(QuantizedSource& source, const std::string& module);
+  /// Whether column i is of group i / group, though the file names the group of each.
+  bool groups_lie_in_order(const QuantizedSource& source) const;
+  /// Whether all zeros of 8 bits are 128: what signed bytes mean without any.
+  bool zeros_are_in_the_middle(const QuantizedSource& source) const;
   void check_stored_shape(const QuantizedSource& source, const TensorEntry& entry) const;
 
   const Checkpoint& checkpoint_;

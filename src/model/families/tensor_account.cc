@@ -109,6 +109,18 @@ void TensorAccount::row_matrix(const TensorName& name, int64_t n) {
 
 void TensorAccount::part(const std::string& canonical, const std::string& stored_name, const Shape& stored_shape,
                          Shape shape, const RowMap& rows, std::optional<int64_t> transposed_from) {
+  if (quantization_ && stored_shape.rank() == 3 && !transposed_from) {
+    const int64_t outs = stored_shape[1];
+    QuantizedTensors tensors(checkpoint_, *quantization_, taken_);
+    if (auto source = tensors.find_expert(stored_name, stored_shape, rows.first / outs)) {
+      RowMap within = rows;
+      within.first = rows.first % outs;
+      const TensorEntry* codes = source->codes;
+      plans_.push_back({canonical + ".weight", codes, shape, within, {}, {}, Fold::kNone, false, std::move(source)});
+      ++quantised_matrices_;
+      return;
+    }
+  }
   if (auto source = quantised(stored_name, stored_shape)) {
     const TensorEntry* codes = source->codes;
     plans_.push_back({canonical + ".weight", codes, shape, rows, {}, {}, Fold::kNone, false, std::move(source)});

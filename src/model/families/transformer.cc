@@ -60,7 +60,7 @@ ModelSpec read_gguf(const TransformerTraits& traits, const Checkpoint& checkpoin
   mixer.qk_norm = traits.qk_norm;
   LayerSpec layer{mixer, {}};
   if (traits.experts) {
-    layer.ffn = read_moe_gguf(fields, checkpoint, 0);
+    layer.ffn = read_moe_gguf(fields, checkpoint, 0, traits.gguf_renormalises_experts);
     fields.integer("feed_forward_length", 1, kMaxDim);  // of the dense layers that such a file cannot have
   } else {
     const int64_t experts = fields.integer("expert_count", 0, kMaxExperts).value_or(0);

@@ -18,7 +18,9 @@ struct TransformerTraits {
   bool reads_attention_bias = false;  // config.json may say attention_bias: q, k, v and o have one
   bool reads_mlp_bias = false;
   bool reads_sliding_window = false;
-  bool experts = false;           // decoder_sparse_step and mlp_only_layers say in which layers
+  bool experts = false;  // decoder_sparse_step and mlp_only_layers say in which layers
+  /// Of experts: GGUF files mostly have no key for it, config.json has norm_topk_prob.
+  bool gguf_renormalises_experts = true;
   int64_t default_head_dim = 0;   // 0: hidden_size / num_attention_heads
   bool gguf_paired_rope = false;  // GGUF files have the rows of q and k in neighbouring pairs
 };

@@ -55,6 +55,9 @@ inline H weigh_sums(const int16_t* sums, int first, int second) {
   return _mm256_madd_epi16(broadcast_word(sums), _mm256_set1_epi32(weights));
 }
 
+/// The same with weights of each lane's own, a pair in 16 bits each.
+inline H weigh_sums(const int16_t* sums, H weights) { return _mm256_madd_epi16(broadcast_word(sums), weights); }
+
 inline int largest(H x) {
   __m128i m = _mm_max_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
   m = _mm_max_epi32(m, _mm_shuffle_epi32(m, 0x4E));

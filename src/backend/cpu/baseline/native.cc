@@ -96,6 +96,14 @@ inline H weigh_sums(const int16_t* sums, int first, int second) {
   return both<H>([&](int) { return U4{} + sum; });
 }
 
+/// The same with weights of each lane's own, a pair in 16 bits each.
+inline H weigh_sums(const int16_t* sums, H weights) {
+  return both<H>([&](int i) {
+    const auto v = bits<I4>(weights.a[i]);
+    return bits<U4>(((v << 16) >> 16) * sums[0] + (v >> 16) * sums[1]);
+  });
+}
+
 void native_round(const float* x, int64_t blocks, int64_t stride, NativeBlock* out) noexcept {
   for (int64_t b = 0; b < blocks; ++b, x += 32, out += stride) {
     uint32_t magnitude = 0;  // compared as integers: not finite is above all others
