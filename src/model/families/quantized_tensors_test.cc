@@ -116,6 +116,8 @@ void load(const std::string& format, const Parts& parts, const fs::path& config 
   const QuantizedRows rows(checkpoint, *source);
   std::vector<float> row(static_cast<size_t>(kCols));
   rows.decode(kRows - 1, 1, row);
+  std::vector<std::byte> packed(static_cast<size_t>(rows.row_bytes()));
+  rows.read(kRows - 1, 1, packed);
 }
 
 Part& part(Parts& parts, const std::string& name) {
@@ -167,6 +169,17 @@ TEST(QuantizedTensors, ValuesOutOfRangeAreErrors) {
   EXPECT_ERROR(load("ct_mxfp4", with("ct_mxfp4", "weight_scale", "\xff")), ErrorCode::kBadValue, "proj.weight_scale");
   EXPECT_ERROR(load("awq", with("awq", "scales", bytes_of<uint16_t>({0, 0x7c00}))), ErrorCode::kBadValue,
                "proj.scales");
+}
+
+TEST(QuantizedTensors, ACodeThatIsNoNumberIsAnError) {
+  Parts parts = {{"proj.weight", DType::kF8E4M3, {kRows, kCols}, {}},
+                 {"proj.weight_scale", DType::kF32, {1}, bytes_of<float>({0.5F})}};
+  std::string& codes = part(parts, "weight").data;
+  codes.resize(static_cast<size_t>(kRows * kCols), '\0');
+  codes.back() = '\x7f';
+  EXPECT_ERROR(load("ct_fp8_tensor", parts), ErrorCode::kBadValue, "[159,255]");
+  codes.back() = '\x7e';
+  EXPECT_NO_THROW(load("ct_fp8_tensor", parts));
 }
 
 TEST(QuantizedTensors, AQuantStateIsJudgedFieldByField) {
