@@ -29,7 +29,7 @@ std::string nested(std::string_view start) {
          "{% set ns.y = [ns.y, ns.y] %}{% endfor %}";
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_UNDEFINED__)
+#ifdef DUET_SANITIZED
 constexpr double kMostSeconds = 20;
 constexpr bool kSlow = true;  // the limit on processor time may end what is quick otherwise
 #else
