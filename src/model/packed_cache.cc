@@ -1,13 +1,13 @@
 #include "model/packed_cache.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <utility>
 
 #include "base/bounded_reader.h"
 #include "base/check.h"
 #include "base/checksum.h"
+#include "base/indexed_file.h"
 #include "ops/linear.h"
 
 namespace duet {
@@ -19,19 +19,6 @@ constexpr int64_t kSectionBytes = int64_t{2} << 20, kEntryBytes = 4096;  // what
 constexpr int64_t kMostIndexBytes = int64_t{1} << 30;
 constexpr int64_t kStagingBytes = 16 * kPackedPieceBytes;
 
-/// The first bytes of the file; the others of its first 4 KiB are zeros.
-struct Head {
-  std::array<char, 8> magic{};
-  uint32_t version = 0, reserved = 0;
-  uint64_t index_offset = 0, index_bytes = 0, index_sum = 0, file_bytes = 0;
-  uint64_t sum = 0;  // of all before
-};
-static_assert(sizeof(Head) == 56);
-
-std::span<const std::byte> summed(const Head& head) {
-  return std::as_bytes(std::span(&head, 1)).first(sizeof(Head) - sizeof(head.sum));
-}
-
 int64_t align(int64_t offset, int64_t to) { return (offset + to - 1) / to * to; }
 
 size_t pieces_of(int64_t bytes) { return static_cast<size_t>((bytes + kPackedPieceBytes - 1) / kPackedPieceBytes); }
@@ -40,22 +27,6 @@ size_t pieces_of(int64_t bytes) { return static_cast<size_t>((bytes + kPackedPie
 std::string_view section_of(std::string_view weight) {
   const size_t layers = weight.find("layers.");
   return layers == std::string_view::npos ? weight : weight.substr(0, weight.find('.', layers + 7));
-}
-
-template <typename T>
-void put(std::string& out, T value) {
-  out.append(reinterpret_cast<const char*>(&value), sizeof value);
-}
-
-void put_text(std::string& out, std::string_view text) {
-  put(out, static_cast<uint32_t>(text.size()));
-  out += text;
-}
-
-std::string read_text(BoundedReader& in) {
-  const auto bytes = in.read<uint32_t>();
-  in.require_count(bytes, 1, "bytes of text");
-  return in.read_text(bytes);
 }
 
 void put_form(std::string& out, const PackedForm& form) {
@@ -111,11 +82,11 @@ void PackedCacheFile::read_index(const std::string& key) {
   const auto refuse = [&](std::string_view why) {
     throw PackedCacheError(ErrorCode::kHashMismatch, fmt::format("{}: {}", name(), why));
   };
-  Head head;
+  IndexedFileHead head;
   file_->read_at(0, std::as_writable_bytes(std::span(&head, 1)));
-  if (std::string_view(head.magic.data(), head.magic.size()) != kMagic) refuse("is no packed cache");
+  if (head.magic_text() != kMagic) refuse("is no packed cache");
   if (head.version != kVersion) refuse(fmt::format("has version {}, this duet writes {}", head.version, kVersion));
-  if (head.sum != checksum64(summed(head))) refuse("its head is damaged");
+  if (head.sum != head.computed_sum()) refuse("its head is damaged");
   if (head.file_bytes != file_->size()) {
     refuse(fmt::format("has {} bytes, it was written with {}", file_->size(), head.file_bytes));
   }
@@ -187,7 +158,7 @@ void PackedCacheFile::read(const PackedEntry& entry, int64_t begin, std::span<st
 }
 
 PackedCacheWriter::PackedCacheWriter(const std::filesystem::path& path, std::string key)
-    : file_(path), key_(std::move(key)), end_(static_cast<int64_t>(sizeof(Head))) {}
+    : file_(path), key_(std::move(key)), end_(static_cast<int64_t>(sizeof(IndexedFileHead))) {}
 
 void PackedCacheWriter::add(const std::string& weight, Backend& backend, const PackedWeight& packed) {
   const std::string_view section = section_of(weight);
@@ -219,17 +190,7 @@ void PackedCacheWriter::commit() {
     for (const int64_t value : {entry.rows, entry.cols, entry.offset, entry.bytes}) put(index, value);
     for (size_t piece = 0; piece < pieces_of(entry.bytes); ++piece) put(index, sums_[entry.first_sum + piece]);
   }
-  const auto bytes = std::as_bytes(std::span(index));
-  Head head;
-  std::copy(kMagic.begin(), kMagic.end(), head.magic.begin());
-  head.version = kVersion;
-  head.index_offset = static_cast<uint64_t>(align(end_, kEntryBytes));
-  head.index_bytes = bytes.size();
-  head.index_sum = checksum64(bytes);
-  head.file_bytes = head.index_offset + head.index_bytes;
-  head.sum = checksum64(summed(head));
-  file_.write_at(head.index_offset, bytes);
-  file_.write_at(0, std::as_bytes(std::span(&head, 1)));
+  write_index(file_, kMagic, kVersion, static_cast<uint64_t>(align(end_, kEntryBytes)), index);
   file_.commit();
 }
 

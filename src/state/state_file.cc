@@ -1,7 +1,6 @@
 #include "state/state_file.h"
 
 #include <algorithm>
-#include <array>
 #include <optional>
 #include <unordered_map>
 
@@ -9,6 +8,7 @@
 #include "base/check.h"
 #include "base/checksum.h"
 #include "base/error.h"
+#include "base/indexed_file.h"
 #include "tensor/dtype.h"
 
 namespace duet {
@@ -50,19 +50,6 @@ constexpr uint32_t kVersion = 1;
 constexpr int64_t kPieceBytes = int64_t{1} << 20;  // of a section, with a checksum of its own
 constexpr int64_t kMostIndexBytes = int64_t{1} << 28;
 constexpr uint32_t kNoSection = 0xFFFFFFFF;
-
-/// The first bytes of the file.
-struct Head {
-  std::array<char, 8> magic{};
-  uint32_t version = 0, reserved = 0;
-  uint64_t index_offset = 0, index_bytes = 0, index_sum = 0, file_bytes = 0;
-  uint64_t sum = 0;  // of all before
-};
-static_assert(sizeof(Head) == 56);
-
-std::span<const std::byte> summed(const Head& head) {
-  return std::as_bytes(std::span(&head, 1)).first(sizeof(Head) - sizeof(head.sum));
-}
 
 size_t pages_of(int64_t tokens) {
   return static_cast<size_t>((tokens + KvView::kPageTokens - 1) / KvView::kPageTokens);
@@ -113,13 +100,12 @@ class SectionWriter {
 
  private:
   void write(const Buffer& buffer) {
-    const auto put = [&](uint64_t value) { table_.append(reinterpret_cast<const char*>(&value), sizeof value); };
-    put(static_cast<uint64_t>(buffer.bytes()));
+    put(table_, static_cast<uint64_t>(buffer.bytes()));
     staging_.resize(static_cast<size_t>(std::min(kPieceBytes, std::max<int64_t>(1, buffer.bytes()))));
     for (int64_t at = 0; at < buffer.bytes(); at += kPieceBytes) {
       const auto piece = std::span(staging_).first(static_cast<size_t>(std::min(kPieceBytes, buffer.bytes() - at)));
       device_.copy_to_host(piece.data(), buffer.data() + at, static_cast<int64_t>(piece.size()));
-      put(checksum64(piece));
+      put(table_, checksum64(piece));
       file_.write_at(end_, piece);
       end_ += piece.size();
     }
@@ -127,21 +113,11 @@ class SectionWriter {
 
   OutputFile& file_;
   Device& device_;
-  uint64_t end_ = sizeof(Head);
+  uint64_t end_ = sizeof(IndexedFileHead);
   std::unordered_map<const Buffer*, uint32_t> numbers_;
   std::string table_;
   std::vector<std::byte> staging_;
 };
-
-template <typename T>
-void put(std::string& out, T value) {
-  out.append(reinterpret_cast<const char*>(&value), sizeof value);
-}
-
-void put_text(std::string& out, std::string_view text) {
-  put(out, static_cast<uint32_t>(text.size()));
-  out += text;
-}
 
 /// A file that is being read: every number of it is judged here.
 class Reader {
@@ -210,11 +186,11 @@ class Reader {
   }
 
   void read_head() {
-    Head head;
+    IndexedFileHead head;
     BoundedReader in(*file_);
     in.item("the head of a state file");
     in.read_bytes(std::as_writable_bytes(std::span(&head, 1)));
-    const std::string_view magic(head.magic.data(), head.magic.size());
+    const std::string_view magic = head.magic_text();
     if (magic != kMagic) {
       fail(ErrorCode::kBadMagic, "{}: begins with '{}', a state file with '{}'", file_->name(), printable(magic),
            kMagic);
@@ -223,14 +199,14 @@ class Reader {
       fail(ErrorCode::kUnsupportedVersion, "{}: has version {}, this duet reads {}", file_->name(), head.version,
            kVersion);
     }
-    if (const uint64_t sum = checksum64(summed(head)); sum != head.sum) damaged("the head", sum, head.sum);
+    if (const uint64_t sum = head.computed_sum(); sum != head.sum) damaged("the head", sum, head.sum);
     const uint64_t size = file_->size();
     if (size < head.file_bytes) {
       fail(ErrorCode::kTruncated, "{}: has {} bytes, it was written with {}", file_->name(), size, head.file_bytes);
     }
     if (size != head.file_bytes) refuse("the size of the file", size, head.file_bytes);
-    if (head.index_offset < sizeof(Head) || head.index_offset > size || head.index_bytes != size - head.index_offset ||
-        head.index_bytes > static_cast<uint64_t>(kMostIndexBytes)) {
+    if (head.index_offset < sizeof(IndexedFileHead) || head.index_offset > size ||
+        head.index_bytes != size - head.index_offset || head.index_bytes > static_cast<uint64_t>(kMostIndexBytes)) {
       fail(ErrorCode::kBadOffset, "{}: the index lies at byte {} with {} bytes, of {}", file_->name(),
            head.index_offset, head.index_bytes, size);
     }
@@ -238,12 +214,6 @@ class Reader {
     file_->read_at(head.index_offset, index_);
     if (const uint64_t sum = checksum64(index_); sum != head.index_sum) damaged("the index", sum, head.index_sum);
     data_end_ = head.index_offset;
-  }
-
-  std::string read_text(BoundedReader& in) const {
-    const auto bytes = in.read<uint32_t>();
-    in.require_count(bytes, 1, "bytes of text");
-    return in.read_text(bytes);
   }
 
   void read_fields(BoundedReader& in, const StateFields& fields) const {
@@ -311,7 +281,7 @@ class Reader {
     in.item("the sections");
     const auto count = in.read<uint64_t>();
     in.require_count(count, 2 * sizeof(uint64_t), "sections");
-    uint64_t left = data_end_ - sizeof(Head);
+    uint64_t left = data_end_ - sizeof(IndexedFileHead);
     for (uint64_t i = 0; i < count; ++i) {
       const auto bytes = in.read<uint64_t>();
       if (bytes == 0 || bytes > left)
@@ -322,7 +292,9 @@ class Reader {
       for (size_t piece = 0; piece < pieces_of(section.bytes); ++piece) section.sums.push_back(in.read<uint64_t>());
       sections_.push_back(std::move(section));
     }
-    if (left > 0) refuse("the bytes of all sections", data_end_ - sizeof(Head) - left, data_end_ - sizeof(Head));
+    if (left > 0)
+      refuse("the bytes of all sections", data_end_ - sizeof(IndexedFileHead) - left,
+             data_end_ - sizeof(IndexedFileHead));
   }
 
   /// Notes how large a section must be.
@@ -353,7 +325,7 @@ class Reader {
 
   void load_sections() {
     std::vector<std::byte> staging;
-    uint64_t offset = sizeof(Head);
+    uint64_t offset = sizeof(IndexedFileHead);
     for (size_t i = 0; i < sections_.size(); ++i) {
       Section& section = sections_[i];
       section.memory = std::make_shared<Buffer>(device_.allocate(section.bytes));
@@ -439,17 +411,7 @@ void write_state(OutputFile& file, const StateFields& fields, std::span<const To
   put(index, sections.count());
   index += sections.table();
 
-  const auto bytes = std::as_bytes(std::span(index));
-  Head head;
-  std::copy(kMagic.begin(), kMagic.end(), head.magic.begin());
-  head.version = kVersion;
-  head.index_offset = sections.end();
-  head.index_bytes = bytes.size();
-  head.index_sum = checksum64(bytes);
-  head.file_bytes = head.index_offset + head.index_bytes;
-  head.sum = checksum64(summed(head));
-  file.write_at(head.index_offset, bytes);
-  file.write_at(0, std::as_bytes(std::span(&head, 1)));
+  write_index(file, kMagic, kVersion, sections.end(), index);
 }
 
 SavedState read_state(const ByteSource& file, const StateFields& fields, Device& device, const StateLayout& layout,
