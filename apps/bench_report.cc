@@ -77,7 +77,7 @@ std::vector<BenchRow> speed_rows(const BenchResult& result) {
 }
 
 std::vector<TableColumn> limit_columns() {
-  return {{"limit of this machine"}, {"at most", true}, {"lowest to highest, instruction"}};
+  return {{"limit of this machine"}, {"sustained", true}, {"lowest to highest, instruction"}};
 }
 std::vector<BenchRow> limit_rows(const BenchResult& result) {
   const MachineLimits& limits = result.limits;

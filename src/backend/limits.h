@@ -16,12 +16,12 @@ std::string_view cpu_level_name();
 int64_t cpu_scratch_bytes(int threads);
 int64_t cpu_activation_bytes(int64_t columns);
 
-/// Bytes per second that the threads of `pool`, or with `one_thread` the caller alone, read from memory: 256 MiB in
-/// large pages, far more than a cache holds, fetched ahead at several distances; the best of several passes, for about
-/// `seconds`. Throws out_of_memory.
+/// Bytes per second that the threads of `pool`, or with `one_thread` the caller alone, keep up when they read from
+/// memory: 256 MiB in large pages, far more than a cache holds, fetched ahead at several distances in turns for about
+/// `seconds`; the median of the best distance. Throws out_of_memory.
 double measure_read(ThreadPool& pool, bool one_thread, double seconds);
 
-/// The most multiply-adds per second that the threads of a pool do with one kind of operand.
+/// Multiply-adds per second that the threads of a pool keep up with one kind of operand and nothing to load.
 struct PeakRate {
   std::string_view arithmetic;   // "int8", "bf16", "f32"
   std::string_view instruction;  // the best that this CPU has, whatever DUET_CPU says; bf16 without one goes as f32

@@ -7,8 +7,8 @@
 namespace duet {
 
 /// A fixed set of worker threads that share one loop at a time with the caller. Workers spin briefly, then park.
-/// Chunks are handed out dynamically, so a core that is taken away costs only its share; results must not depend on who
-/// computes which chunk.
+/// Each worker begins with an equal share of neighbouring chunks and then helps the others, so a core that is taken
+/// away costs only its share; results must not depend on who computes which chunk.
 class ThreadPool {
  public:
   /// `threads` includes the caller; 0 = usable_cores().

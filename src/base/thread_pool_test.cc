@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <numeric>
 #include <thread>
 #include <vector>
@@ -53,6 +54,49 @@ TEST(ThreadPool, NoTwoChunksShareAWorkerNumberAtOneTime) {
     std::this_thread::yield();
     busy[static_cast<size_t>(worker)].fetch_sub(1);
   });
+  EXPECT_EQ(wrong, 0);
+}
+
+/// Chunks of very different length, and a worker that is away: the others do its share, each chunk once.
+TEST(ThreadPool, WhoHasDoneItsShareHelpsTheOthers) {
+  using namespace std::chrono_literals;
+  constexpr int64_t kChunks = 64;
+  ThreadPool pool(4);
+  for (const int slow : {0, 3}) {
+    std::vector<std::atomic<int>> hits(kChunks);
+    std::vector<std::atomic<int>> done(4);
+    std::atomic<int64_t> left = kChunks;
+    pool.parallel_for(kChunks, 1, [&](int64_t begin, int64_t, int worker) {
+      ++hits[static_cast<size_t>(begin)];
+      ++done[static_cast<size_t>(worker)];
+      // The slow one leaves its first chunk when all others are done, or (its share would stay undone) after a while.
+      const auto limit = std::chrono::steady_clock::now() + 20s;
+      const int64_t rest = left.fetch_sub(1) - 1;
+      if (worker == slow) {
+        while (left.load() > 0 && std::chrono::steady_clock::now() < limit) std::this_thread::yield();
+      } else if (rest > 0) {
+        std::this_thread::sleep_for(100us);  // lets the others begin
+      }
+    });
+    for (const auto& h : hits) EXPECT_EQ(h, 1);
+    EXPECT_LE(done[static_cast<size_t>(slow)], 1) << slow;
+    EXPECT_EQ(left, 0);
+  }
+}
+
+TEST(ThreadPool, LoopsLongerThanChunksCanBeCounted) {
+  ThreadPool pool(3);
+  const int64_t count = (int64_t{5} << 31) + 7;
+  std::atomic<int64_t> sum = 0;
+  std::atomic<int> wrong = 0;
+  pool.parallel_for(count, int64_t{1} << 20, [&](int64_t begin, int64_t end, int) { sum += end - begin; });
+  EXPECT_EQ(sum, count);
+  sum = 0;
+  pool.parallel_for(int64_t{1} << 62, int64_t{1} << 40, [&](int64_t begin, int64_t end, int) {
+    if (begin < 0 || end <= begin) ++wrong;
+    sum += (end - begin) >> 40;
+  });
+  EXPECT_EQ(sum, int64_t{1} << 22);
   EXPECT_EQ(wrong, 0);
 }
 

@@ -68,11 +68,6 @@ float* CpuBackend::scratch(int worker) const {
   return reinterpret_cast<float*>(scratch_.data()) + worker * kWorkerFloats;
 }
 
-int64_t CpuBackend::grain(int64_t count, int64_t minimum) const {
-  constexpr int64_t kChunksPerThread = 8;
-  return std::max({minimum, int64_t{1}, count / (kChunksPerThread * pool_.threads())});
-}
-
 void CpuBackend::embed_rows(const PackedWeight& table, std::span<const int32_t> ids, Tensor out) noexcept {
   const auto& packed = static_cast<const CpuPackedWeight&>(table);
   const auto body = [&](int64_t begin, int64_t end, int) {
@@ -124,7 +119,7 @@ void CpuBackend::silu_mul(Tensor gate, Tensor up, Tensor out) noexcept {
   const auto body = [&](int64_t begin, int64_t end, int) {
     level_.kernels.silu_mul(gate.f32() + begin, up.f32() + begin, out.f32() + begin, end - begin);
   };
-  pool_.parallel_for(count, grain(count, kSmall), std::ref(body));
+  pool_.parallel_for(count, kSmall, std::ref(body));
 }
 
 void CpuBackend::kv_write(Tensor k, Tensor v, const KvView& kv, const RowPlaces& rows) noexcept {
@@ -186,7 +181,7 @@ void CpuBackend::select_rows(Tensor x, std::span<const int32_t> rows, Tensor out
       copy(out.data + i * row_bytes, x.data + rows[static_cast<size_t>(i)] * row_bytes, row_bytes);
     }
   };
-  pool_.parallel_for(count, grain(count, 64), std::ref(body));
+  pool_.parallel_for(count, 64, std::ref(body));
 }
 
 std::unique_ptr<Backend> make_cpu_backend(ThreadPool& pool, std::string_view cpu_level) {

@@ -75,12 +75,12 @@ class CpuBackend final : public Backend {
   /// All terms have the native arithmetic and the same columns; at most kBlockRows rows in all groups together.
   void linear_native(std::span<const RowGroup> groups) noexcept;
   float* scratch(int worker) const;
-  /// Chunk size of a loop over `count` items: chunks of at least `minimum`, several per thread where there are enough.
-  int64_t grain(int64_t count, int64_t minimum) const;
+  /// Items of a chunk that is worth handing out, where that takes `least` of what an item has `each` of.
+  static int64_t grain(int64_t least, int64_t each) { return std::max<int64_t>(1, least / std::max<int64_t>(1, each)); }
   /// body(begin, end, worker) over all rows of a row-wise op, at once where they are few.
   template <typename Body>
   void for_rows(int64_t rows, int64_t elements_a_row, const Body& body) const {
-    pool_.parallel_for(rows, grain(rows, kSmall / std::max<int64_t>(1, elements_a_row)), std::ref(body));
+    pool_.parallel_for(rows, grain(kSmall, elements_a_row), std::ref(body));
   }
 
   /// Elements below which a row-wise op is not worth waking the workers for.

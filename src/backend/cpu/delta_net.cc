@@ -84,8 +84,7 @@ void CpuBackend::causal_conv1d(Tensor x, Tensor weight, const DeltaView& delta, 
       level_.kernels.conv(piece);
     }
   };
-  pool_.parallel_for(column_blocks * row_blocks, grain(column_blocks * row_blocks, kSmall / kConvColumns / kConvRows),
-                     std::ref(convolve));
+  pool_.parallel_for(column_blocks * row_blocks, grain(kSmall, kConvColumns * kConvRows), std::ref(convolve));
   const auto keep = [&](int64_t begin, int64_t end, int) {
     for (int64_t s = begin; s < end; ++s) {
       const SequenceRows own = rows_of(rows, s);
@@ -98,7 +97,7 @@ void CpuBackend::causal_conv1d(Tensor x, Tensor weight, const DeltaView& delta, 
     }
   };
   const auto sequences = static_cast<int64_t>(delta.states.size());
-  pool_.parallel_for(sequences, grain(sequences, kSmall / channels), std::ref(keep));
+  pool_.parallel_for(sequences, grain(kSmall, channels), std::ref(keep));
 }
 
 void CpuBackend::delta_gates(Tensor a, Tensor b, Tensor decay, Tensor dt_bias, Tensor g, Tensor beta) noexcept {
@@ -112,7 +111,7 @@ void CpuBackend::delta_gates(Tensor a, Tensor b, Tensor decay, Tensor dt_bias, T
       beta.f32()[i] = static_cast<float>(1.0 / (1.0 + std::exp(-y)));
     }
   };
-  pool_.parallel_for(count, grain(count, 256), std::ref(body));
+  pool_.parallel_for(count, 256, std::ref(body));
 }
 
 void CpuBackend::l2_norm(Tensor x, int64_t column, int64_t heads, int64_t dim, float eps, float scale) noexcept {
@@ -160,8 +159,7 @@ void CpuBackend::delta_net(Tensor qkv, Tensor g, Tensor beta, const DeltaView& d
                   delta.states[static_cast<size_t>(s)], h, h + 1);
       }
     };
-    pool_.parallel_for(sequences * kept.heads(), grain(sequences * kept.heads(), kSmall / 16 / delta.key_dim),
-                       std::ref(some));
+    pool_.parallel_for(sequences * kept.heads(), grain(kSmall, 16 * delta.key_dim), std::ref(some));
   };
   keep(false);
 

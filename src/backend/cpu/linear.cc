@@ -84,7 +84,7 @@ void CpuBackend::linear_one_row(const Product& p, const float* x, int64_t out_ro
     }
   };
   const int64_t items = pairs + p.panels() - whole;
-  pool_.parallel_for(items, grain(items, kOneRowWork / std::max<int64_t>(1, in * kPanelRows)), std::ref(body));
+  pool_.parallel_for(items, grain(kOneRowWork, in * kPanelRows), std::ref(body));
 }
 
 void CpuBackend::linear_block(const Product& p, const RowGroup& group) noexcept {
@@ -125,8 +125,7 @@ void CpuBackend::linear_block(const Product& p, const RowGroup& group) noexcept 
     }
   };
   const int64_t work = in * kPanelRows * rows;
-  pool_.parallel_for(p.panels(), std::clamp<int64_t>(kBlockWork / std::max<int64_t>(1, work), 1, p.panels() + 1),
-                     std::ref(body));
+  pool_.parallel_for(p.panels(), grain(kBlockWork, work), std::ref(body));
 }
 
 }  // namespace duet

@@ -65,23 +65,36 @@ void CpuBackend::linear_native(std::span<const RowGroup> groups) noexcept {
       before += rounded.tiles;
     });
   };
-  const int64_t tile_work = std::max<int64_t>(1, in * level_.kernels.native_tile);
-  pool_.parallel_for(tiles, grain(tiles, kOneRowWork / tile_work), std::ref(round));
+  pool_.parallel_for(tiles, grain(kOneRowWork, in * level_.kernels.native_tile), std::ref(round));
 
+  const auto is_direct = [&](const Product& p, int64_t rows) {
+    return p.grouped == nullptr && rows <= std::max(level_.kernels.native_direct_rows, p.kernels.native.direct_rows);
+  };
+  // One row tile times whole packed panels [begin, end): nothing but the kernel between one panel and the next, so that
+  // a step of one sequence reads as fast as memory gives.
+  const auto multiply_whole = [&](const Product& p, const RowGroup& group, const RoundedGroup& rounded, int64_t begin,
+                                  int64_t end, int worker) {
+    float* const sums = scratch(worker) + kNativeSums;
+    const int64_t count = in / p.weight.block_size(), bytes = p.weight.panel_bytes();
+    const std::byte* groups_of_panel = p.weight.panel(begin);
+    for (int64_t panel = begin; panel < end; ++panel, groups_of_panel += bytes) {
+      p.kernels.native.direct(groups_of_panel, count, rounded.x, group.rows, sums, false);
+      for (int64_t r = 0; r < group.rows; ++r) p.finish(group.out_row(r), panel, sums + r * kPanelRows);
+    }
+  };
   const auto multiply_panel = [&](const Product& p, const RowGroup& group, const RoundedGroup& rounded, int64_t panel,
                                   int worker) {
     const int64_t rows = group.rows;
     const IntegerForm form = p.weight.integer_form();
     const NativeKernels& kernels = p.kernels.native;
-    const bool direct = rows <= std::max(level_.kernels.native_direct_rows, kernels.direct_rows);
+    const bool direct = is_direct(p, rows);
     auto* const room = reinterpret_cast<std::byte*>(scratch(worker));
     float* const sums = scratch(worker) + kNativeSums;
     const bool packed = panel < p.weight.panels();
     if (in == 0) std::fill(sums, sums + rows * kPanelRows, 0.0f);
     const bool grouped = p.grouped != nullptr;
-    const int64_t step = packed && direct && !grouped && rounded.tiles == 1 ? in : kNativeColumns;
-    for (int64_t k = 0; k < in; k += step) {
-      const int64_t columns = std::min(step, in - k);
+    for (int64_t k = 0; k < in; k += kNativeColumns) {
+      const int64_t columns = std::min(kNativeColumns, in - k);
       NativeTileKernel multiply = level_.kernels.native_plain[form.scales - 1][form.minimums];
       const int64_t bytes = grouped ? 0 : p.weight.group_offset(columns);
       const std::byte *from = room, *next = nullptr;
@@ -125,11 +138,15 @@ void CpuBackend::linear_native(std::span<const RowGroup> groups) noexcept {
       if (first >= end) return;
       for (const LinearTerm* term : groups[g].terms) {
         const Product p = product_of(*term);
-        const int64_t last = first + p.panels();
-        for (int64_t i = std::max(begin, first); i < std::min(end, last); ++i) {
-          multiply_panel(p, groups[g], rounded, i - first, worker);
+        const int64_t to = std::min(end - first, p.panels());
+        int64_t from = std::max<int64_t>(begin - first, 0);
+        if (rounded.tiles == 1 && is_direct(p, groups[g].rows)) {
+          const int64_t whole = std::min(to, p.weight.panels());
+          if (from < whole) multiply_whole(p, groups[g], rounded, from, whole, worker);
+          from = std::max(from, whole);
         }
-        first = last;
+        for (; from < to; ++from) multiply_panel(p, groups[g], rounded, from, worker);
+        first += p.panels();
       }
     });
   };
@@ -138,8 +155,8 @@ void CpuBackend::linear_native(std::span<const RowGroup> groups) noexcept {
                 kNativeColumns / kIntegerColumns * native_expanded_bytes(2, 2));
   int64_t most_rows = 0;
   for (const RowGroup& group : groups) most_rows = std::max(most_rows, group.rows);
-  const int64_t work = std::max<int64_t>(1, in * kPanelRows * most_rows);
-  pool_.parallel_for(panels, grain(panels, most_rows == 1 ? kOneRowWork / work : kBlockWork / work), std::ref(body));
+  const int64_t work = in * kPanelRows * most_rows;
+  pool_.parallel_for(panels, grain(most_rows == 1 ? kOneRowWork : kBlockWork, work), std::ref(body));
 }
 
 }  // namespace duet

@@ -17,7 +17,7 @@ void CpuBackend::route_top_k(Tensor logits, RouterScore score, Tensor ids, Tenso
                 weights.f32() + t * top_k);
     }
   };
-  pool_.parallel_for(rows, grain(rows, kSmall / 4 / std::max<int64_t>(1, experts)), std::ref(body));
+  pool_.parallel_for(rows, grain(kSmall, 4 * experts), std::ref(body));
 }
 
 void CpuBackend::grouped_linear(Tensor x, Tensor ids, std::span<const GroupedTerm> terms) noexcept {
