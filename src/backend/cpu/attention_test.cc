@@ -5,6 +5,7 @@
 #include "backend/cpu/test_data.h"
 #include "tensor/round_row.h"
 #include "tests/compare.h"
+#include "tests/support.h"
 
 namespace duet {
 namespace {
@@ -305,7 +306,7 @@ Case decode(int64_t heads, int64_t kv_heads, int64_t dim, const std::vector<int3
 
 /// Threads share the keys of a row where rows and heads are few (CpuBackend::share_keys).
 TEST_P(AttentionLevel, SharedKeysGiveTheBitsOfOneThread) {
-  const bool slow = test::slow(GetParam());
+  const bool slow = test::kSanitized || test::emulated(GetParam());
   std::vector<Cpu> several;
   for (const int threads : {2, 3, 4, 5}) {
     if (!slow || threads == 3) several.emplace_back(GetParam(), threads);

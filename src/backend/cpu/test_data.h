@@ -16,7 +16,6 @@
 #include "backend/runtime.h"
 #include "base/thread_pool.h"
 #include "tensor/dtype.h"
-#include "tests/support.h"
 
 namespace duet {
 #if defined(__x86_64__)  // tests/emulated
@@ -116,8 +115,6 @@ inline const std::vector<std::string>& all_levels() {
 
 /// Kernels that are slow: fewer shapes will do where all of them take the same way.
 inline bool emulated(std::string_view level) { return level.find("_emulated") != std::string_view::npos; }
-/// The same of the others under a sanitizer.
-inline bool slow(std::string_view level) { return kSanitized || emulated(level); }
 
 /// Those that differ in the float32 kernels.
 inline std::vector<std::string> float_levels() {
