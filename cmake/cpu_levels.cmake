@@ -31,7 +31,7 @@ endforeach()
 
 option(DUET_BENCH "build the benchmarks" OFF)
 if(DUET_BENCH)
-  foreach(bench kernel linear sampler delta)
+  foreach(bench attention kernel linear sampler delta)
     add_executable(${bench}_bench ${CMAKE_SOURCE_DIR}/bench/${bench}_bench.cc)
     target_link_libraries(${bench}_bench PRIVATE duet_core)
   endforeach()

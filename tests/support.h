@@ -10,6 +10,15 @@
 
 namespace duet::test {
 
+/// Whether a sanitizer watches, under which everything takes ten times as long. There a test may take fewer shapes,
+/// files, seeds or places of a fault, as long as those left out go through the same loads and stores and meet the same
+/// borders, which is what a sanitizer sees. The run without one holds every case to its result.
+#ifdef DUET_SANITIZED
+inline constexpr bool kSanitized = true;
+#else
+inline constexpr bool kSanitized = false;
+#endif
+
 /// tests/golden/NAME of the checkout.
 std::filesystem::path golden(std::string_view name);
 

@@ -102,19 +102,22 @@ void check_quantised(const std::string& folder, const std::string& backend) {
   const fs::path base = all.empty() ? golden("gguf_quant/" + folder) : all;
   const auto prompts = read_prompts(base / "ids.json");
   const Json info = parse_json(read_text_file(base / "ids.json", 1 << 20), "ids.json");
-  size_t files = 0;
+  std::vector<fs::path> files;
   for (const auto& item : fs::directory_iterator(base)) {
-    const fs::path expect_path = base / (item.path().stem().string() + ".expect.safetensors");
-    if (item.path().extension() != ".gguf") continue;
-    SCOPED_TRACE(item.path().filename().string());
-    ++files;
-    const GoldenFile expect(expect_path);
+    if (item.path().extension() == ".gguf") files.push_back(item.path());
+  }
+  EXPECT_GE(files.size(), folder == "llama" ? 3u : 17u);
+  std::sort(files.begin(), files.end());
+  // `ref` has one loop for all types, over what dequantize() gives, and tensor/ tests that of every type.
+  const size_t step = kSanitized && backend == "ref" ? 4 : 1;
+  for (size_t i = 0; i < files.size(); i += step) {
+    SCOPED_TRACE(files[i].filename().string());
+    const GoldenFile expect(base / (files[i].stem().string() + ".expect.safetensors"));
     Runtime runtime(2);
-    const auto model = load_model(item.path(), runtime, backend);
+    const auto model = load_model(files[i], runtime, backend);
     Engine engine(model->decoder);
     expect_selected_logits(engine, model->decoder->spec().vocabulary, prompts, info, expect);
   }
-  EXPECT_GE(files, folder == "llama" ? 3u : 17u);
 }
 
 class QuantisedGolden : public testing::TestWithParam<const char*> {};

@@ -74,7 +74,8 @@ TEST(Malformed, EveryPrefixFails) {
       whole = 0;
       for (const GgufTensor& tensor : file.tensors) whole = std::max<size_t>(whole, tensor.offset + tensor.bytes);
     }
-    for (size_t n = 0; n < bytes.size(); ++n) {
+    // 7 has no factor in common with the sizes of fields: every kind of field is cut at every place.
+    for (size_t n = 0; n < bytes.size(); n += test::kSanitized ? 7 : 1) {
       // A copy of its own, so that the sanitizer sees a read behind the end.
       const std::vector<char> prefix(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(n));
       const auto outcome = test::outcome_of([&] { open_prefix(c, {prefix.data(), prefix.size()}); });

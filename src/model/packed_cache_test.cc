@@ -136,9 +136,10 @@ TEST(PackedCache, AFlippedBitIsFoundAndTheCacheWrittenAnew) {
     }
     EXPECT_TRUE(subject.expect_right(expected, 0));
   };
-  for (size_t byte = 0; byte < 56; ++byte) flip(byte);  // the head
+  const size_t step = kSanitized ? 5 : 1;                     // all are found by the same checksums
+  for (size_t byte = 0; byte < 56; byte += step) flip(byte);  // the head
   EXPECT_EQ(harmless, 0u);
-  for (size_t byte = whole.size() - 300; byte < whole.size(); byte += 7) flip(byte);  // the index
+  for (size_t byte = whole.size() - 300; byte < whole.size(); byte += 7 * step) flip(byte);  // the index
   EXPECT_EQ(harmless, 0u);
   std::vector<size_t> places;  // in the weights
   {
@@ -149,9 +150,9 @@ TEST(PackedCache, AFlippedBitIsFoundAndTheCacheWrittenAnew) {
       for (int64_t i = 0; i <= 8; ++i) places.push_back(static_cast<size_t>(entry.offset + (entry.bytes - 1) * i / 8));
     }
   }
-  for (const size_t byte : places) flip(byte);
+  for (size_t i = 0; i < places.size(); i += step) flip(places[i]);
   EXPECT_EQ(harmless, 0u);
-  EXPECT_EQ(found, 56u + 43u + 27u);
+  EXPECT_EQ(found, kSanitized ? 12u + 9u + 6u : 56u + 43u + 27u);
   for (const size_t byte : {size_t{100}, size_t{4095}, places.front() - 1}) flip(byte);
   EXPECT_EQ(harmless, 3u);
 }

@@ -5,6 +5,7 @@
 #include "backend/cpu/test_data.h"
 #include "tensor/round_row.h"
 #include "tests/compare.h"
+#include "tests/support.h"
 
 namespace duet {
 namespace {
@@ -12,6 +13,8 @@ namespace {
 using test::Cpu;
 
 constexpr int64_t kTokens = KvView::kPageTokens;
+/// Key heads, of which all are alike but for where they lie: the second one is behind another, before none.
+constexpr int64_t kHeads = test::kSanitized ? 2 : 3;
 
 /// Pages of several sequences, with rubbish in every slot that nothing has been written to.
 class Pages {
@@ -45,7 +48,7 @@ class Pages {
 
 /// A case: rows with their places, and keys and values of all tokens of all sequences.
 struct Case {
-  int64_t heads = 1, kv_heads = 1, dim = 64, sequences = 1, length = 1, window = 0;
+  int64_t heads = 1, kv_heads = 1, dim = 64, sequences = 1, length = 1, window = 0, chunk = 0;
   std::vector<int32_t> sequence, position;  // of the query rows
   float size = 1.0f;                        // of q
   DType type = DType::kF32;                 // of the pages
@@ -95,7 +98,7 @@ void write_all(const Cpu& cpu, const Case& c, const Pages& pages, std::vector<fl
   cpu->kv_write(test::view(k, shape), test::view(v, shape), pages.view(), {sequence, position});
 }
 
-AttentionSpec spec_of(const Case& c) { return {1.0f / std::sqrt(static_cast<float>(c.dim)), c.window}; }
+AttentionSpec spec_of(const Case& c) { return {1.0f / std::sqrt(static_cast<float>(c.dim)), c.window, c.chunk}; }
 
 std::vector<float> run(const Cpu& cpu, const Case& c, const Pages& pages, std::vector<float> q) {
   std::vector<float> out(q.size(), NAN);
@@ -182,8 +185,8 @@ TEST_P(AttentionLevel, IsWithinTheBound) {
     expect_attention(cpu, prefix(3, 1, dim, 0, 70), ++seed);
   }
   for (const int64_t length : {1, 2, 15, 16, 17, 63, 64, 65, 127, 128, 129, 200}) {
-    expect_attention(cpu, prefix(9, 3, 64, 0, length), ++seed);
-    expect_attention(cpu, prefix(9, 3, 64, length - 1, length), ++seed);
+    expect_attention(cpu, prefix(3 * kHeads, kHeads, 64, 0, length), ++seed);
+    expect_attention(cpu, prefix(3 * kHeads, kHeads, 64, length - 1, length), ++seed);
   }
   expect_attention(cpu, prefix(4, 4, 32, 0, 130), ++seed);
   expect_attention(cpu, prefix(64, 1, 16, 0, 100), ++seed);
@@ -211,8 +214,8 @@ TEST_P(AttentionLevel, RoundedPagesAreWithinTheBoundOfTheirRows) {
     };
     for (const int64_t dim : {32, 64, 96, 128, 256, 288, 320}) check(prefix(3, 1, dim, 0, 70));
     for (const int64_t length : {1, 15, 16, 17, 63, 64, 65, 130}) {
-      check(prefix(9, 3, 64, 0, length));
-      check(prefix(9, 3, 64, length - 1, length));
+      check(prefix(3 * kHeads, kHeads, 64, 0, length));
+      check(prefix(3 * kHeads, kHeads, 64, length - 1, length));
     }
     check(prefix(130, 2, 32, 60, 70));
     for (const int64_t window : {1, 64, 65, 100}) check(prefix(6, 2, 32, 0, 300, window));
@@ -257,6 +260,7 @@ Case row_of(const Case& c, int64_t t, int64_t count) {
 TEST_P(AttentionLevel, ARowHasTheSameBitsAloneAmongManyAndOnAnyThreads) {
   const Cpu one(GetParam(), 1), two(GetParam(), 2), three(GetParam(), 3);
   for (const int64_t window : {0, 50, 64}) {
+    if (test::kSanitized && window != 50) continue;
     Case halves = prefix(9, 3, 64, 0, 150), bytes = mixed();
     halves.type = DType::kF16;
     bytes.type = DType::kQ8_0;
@@ -281,6 +285,80 @@ TEST_P(AttentionLevel, ARowHasTheSameBitsAloneAmongManyAndOnAnyThreads) {
       }
     }
   }
+}
+
+/// The last `count` rows of each of some sequences with so many tokens.
+Case decode(int64_t heads, int64_t kv_heads, int64_t dim, const std::vector<int32_t>& lengths, int32_t count = 1) {
+  Case c;
+  c.heads = heads;
+  c.kv_heads = kv_heads;
+  c.dim = dim;
+  c.sequences = static_cast<int64_t>(lengths.size());
+  c.length = *std::max_element(lengths.begin(), lengths.end());
+  for (size_t s = 0; s < lengths.size(); ++s) {
+    for (int32_t i = std::max(0, lengths[s] - count); i < lengths[s]; ++i) {
+      c.sequence.push_back(static_cast<int32_t>(s));
+      c.position.push_back(i);
+    }
+  }
+  return c;
+}
+
+/// Threads share the keys of a row where rows and heads are few (CpuBackend::share_keys).
+TEST_P(AttentionLevel, SharedKeysGiveTheBitsOfOneThread) {
+  const bool slow = test::kSanitized || test::emulated(GetParam());
+  std::vector<Cpu> several;
+  for (const int threads : {2, 3, 4, 5}) {
+    if (!slow || threads == 3) several.emplace_back(GetParam(), threads);
+  }
+  const Cpu one(GetParam(), 1);
+  uint32_t seed = 0;
+  const auto check = [&](const Case& c, bool with_bound = false) {
+    const Pages pages = c.pages(NAN);
+    const std::vector<float> q = c.queries(++seed);
+    write_all(one, c, pages, c.tokens(seed + 1000), c.tokens(seed + 2000));
+    const std::vector<float> expected = run(one, c, pages, q);
+    for (const Cpu& cpu : several) {
+      EXPECT_TRUE(test::same_bits(run(cpu, c, pages, q), expected))
+          << cpu.pool->threads() << " threads, heads " << c.heads << "/" << c.kv_heads << " dim " << c.dim << " rows "
+          << c.rows() << " length " << c.length << " window " << c.window << " chunk " << c.chunk << " "
+          << dtype_info(c.type).name;
+    }
+    if (with_bound) expect_attention(several.front(), c, seed);
+  };
+  // One tile, an odd number of them, several; rows with and without a group; all types of pages.
+  for (const int32_t length : {1, 64, 65, 300, 64 * 7, 64 * 7 + 1, 1000}) {
+    check(decode(1, 1, 64, {length}), length == 300);
+    check(decode(14, 2, 64, {length}));
+    if (slow) continue;
+    for (const DType type : kRoundedTypes) {
+      Case c = decode(6, 2, 96, {length});
+      c.type = type;
+      check(c);
+    }
+  }
+  for (const int64_t dim : {1, 15, 17, 40, 80, 257}) check(decode(3, 1, dim, {500}), true);
+  // Windows and chunks that begin within a tile, at one, and so that rows of a run see other tiles.
+  for (const int64_t reach : {1, 63, 64, 100, 130, 256, 300}) {
+    Case c = decode(4, 1, 48, {700}, reach == 100 ? 70 : 1);
+    c.window = reach;
+    check(c, reach == 100);
+    c = decode(4, 1, 48, {700}, reach == 130 ? 70 : 1);
+    c.chunk = reach;
+    check(c);
+  }
+  // Sequences of different lengths, among them a long one; some rows of each; more runs than one round has.
+  check(decode(6, 2, 32, {1, 900, 64, 130, 65, 700}), true);
+  check(decode(6, 2, 32, {1, 1500, 64, 130, 3}, 5));
+  check(decode(2, 1, 16, std::vector<int32_t>(slow ? 40 : 150, 192)));
+  // Parts of more tiles than the buffer holds: rounds, in which rows go on (D large, so that a test need not be long).
+  Case rounds = decode(48, 1, 600, {500, slow ? 100 : 900});
+  check(rounds);
+  rounds.window = 500;
+  check(rounds);
+  if (slow) return;
+  check(decode(2, 1, 2304, {64 * 60}));
+  check(decode(12, 12, 2304, {130}));  // a part of one tile does not fit: rows are not shared
 }
 
 TEST_P(AttentionLevel, WhatLiesInOtherSlotsDoesNotMatter) {

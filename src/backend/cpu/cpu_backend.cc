@@ -12,15 +12,24 @@
 #include "base/check.h"
 
 namespace duet {
+namespace {
+
+int64_t worker_bytes(int threads) { return threads * kWorkerFloats * static_cast<int64_t>(sizeof(float)); }
+int64_t part_bytes(int threads) {
+  return threads == 1 ? 0 : threads * kAttentionParts * static_cast<int64_t>(sizeof(float));
+}
+
+}  // namespace
 
 CpuBackend::CpuBackend(ThreadPool& pool, const CpuLevel& level) : pool_(pool), level_(level) {
-  scratch_ = allocate(cpu_scratch_bytes(pool.threads()));
+  scratch_ = allocate(worker_bytes(pool.threads()));
+  attention_parts_ = allocate(part_bytes(pool.threads()));
 }
 
 // `baseline` rounds products and sums apart; all others have the same fused chains (docs/numerics.md).
 std::string_view CpuBackend::arithmetic() const { return level_.name == "baseline" ? "cpu 1, not fused" : "cpu 1"; }
 
-int64_t cpu_scratch_bytes(int threads) { return threads * kWorkerFloats * static_cast<int64_t>(sizeof(float)); }
+int64_t cpu_scratch_bytes(int threads) { return worker_bytes(threads) + part_bytes(threads); }
 
 int64_t cpu_activation_bytes(int64_t columns) { return kBlockRows * columns * static_cast<int64_t>(sizeof(float)); }
 
@@ -134,43 +143,6 @@ void CpuBackend::kv_write(Tensor k, Tensor v, const KvView& kv, const RowPlaces&
     }
   };
   for_rows(count, width, body);
-}
-
-void CpuBackend::attention(Tensor q, const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec,
-                           Tensor out) noexcept {
-  const int64_t group = q.dim(1) / kv.kv_heads;
-  const int64_t queries = q.dim(0) * group;  // of one kv head
-  const int64_t blocks = (queries + kAttentionRows - 1) / kAttentionRows;
-  // Later rows see more keys: hand out the last blocks first.
-  const auto body = [&](int64_t begin, int64_t end, int worker) {
-    for (int64_t item = begin; item < end; ++item) {
-      AttentionPiece piece;
-      piece.q = q.f32();
-      piece.out = out.f32();
-      piece.heads = q.dim(1);
-      piece.kv_heads = kv.kv_heads;
-      piece.head_dim = kv.head_dim;
-      piece.kv_type = kv.dtype;
-      piece.head_bytes = kv.head_bytes();
-      piece.position = rows.position.data();
-      piece.scale = spec.scale;
-      piece.window = spec.window;
-      piece.chunk = spec.chunk;
-      piece.kv_head = item % kv.kv_heads;
-      piece.scratch = scratch(worker);
-      const int64_t block = blocks - 1 - item / kv.kv_heads;
-      const int64_t last = std::min((block + 1) * kAttentionRows, queries);
-      const auto sequence = [&](int64_t i) { return rows.sequence[static_cast<size_t>(i / group)]; };
-      for (int64_t i = block * kAttentionRows; i < last; i = piece.end) {
-        piece.begin = i;
-        piece.end = i + 1;
-        while (piece.end < last && sequence(piece.end) == sequence(i)) ++piece.end;
-        piece.pages = kv.pages[static_cast<size_t>(sequence(i))].data();
-        level_.kernels.attention(piece);
-      }
-    }
-  };
-  pool_.parallel_for(blocks * kv.kv_heads, 1, std::ref(body));
 }
 
 void CpuBackend::select_rows(Tensor x, std::span<const int32_t> rows, Tensor out) noexcept {

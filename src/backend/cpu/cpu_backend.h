@@ -63,6 +63,7 @@ class CpuBackend final : public Backend {
  private:
   struct Product;
   struct RowGroup;
+  struct AttentionCall;
 
   Product product_of(const LinearTerm& term) const noexcept;
   void release(std::byte* data, int64_t bytes) noexcept override;
@@ -74,6 +75,9 @@ class CpuBackend final : public Backend {
   void linear_block(const Product& product, const RowGroup& group) noexcept;
   /// All terms have the native arithmetic and the same columns; at most kBlockRows rows in all groups together.
   void linear_native(std::span<const RowGroup> groups) noexcept;
+  /// Threads share the tiles of keys, about `unit` of work at a time (AttentionCall), where whole blocks of rows are
+  /// too few to keep all busy. False, and nothing done, where a tile's parts are too large.
+  bool share_keys(const AttentionCall& call, int64_t unit) noexcept;
   float* scratch(int worker) const;
   /// Items of a chunk that is worth handing out, where that takes `least` of what an item has `each` of.
   static int64_t grain(int64_t least, int64_t each) { return std::max<int64_t>(1, least / std::max<int64_t>(1, each)); }
@@ -90,6 +94,8 @@ class CpuBackend final : public Backend {
   CpuLevel level_;
   SlabMemory memory_;  // goes after what lies in it
   Buffer scratch_;     // [threads, kWorkerFloats]
+  std::mutex attention_mutex_;
+  Buffer attention_parts_;  // [threads, kAttentionParts]; none for one thread
   std::mutex activations_mutex_;
   Buffer activations_;  // a block of activation rows in row tiles
 };

@@ -6,6 +6,7 @@
 
 #include "backend/cpu/delta_test_data.h"
 #include "tests/compare.h"
+#include "tests/support.h"
 
 namespace duet {
 namespace {
@@ -43,7 +44,7 @@ class DeltaLaw : public testing::TestWithParam<std::string> {
     if (const std::string reason = test::why_not(GetParam()); !reason.empty()) GTEST_SKIP() << reason;
   }
   /// Slow backends take fewer cases.
-  bool slow() const { return GetParam() == "ref" || test::emulated(GetParam()); }
+  bool slow() const { return GetParam() == "ref" || test::kSanitized || test::emulated(GetParam()); }
 };
 INSTANTIATE_TEST_SUITE_P(Delta, DeltaLaw, testing::ValuesIn(backends()), [](const auto& level) { return level.param; });
 

@@ -24,7 +24,10 @@ inline constexpr int64_t kAttentionRows = 48;
 inline constexpr int64_t kAttentionColumns = 256;
 /// Floats of one worker's scratch in attention.
 inline constexpr int64_t kAttentionScratch =
-    kAttentionColumns * kAttentionRows + 3 * kAttentionRows * 64 + 64 * kPanelRows + 64;
+    kAttentionColumns * kAttentionRows + 3 * kAttentionRows * 64 + 64 * kPanelRows + 2 * 64;
+/// Floats for each thread of the parts that tiles leave where threads share the keys of a row (256 KiB: half of an L2
+/// cache); contexts whose parts do not fit go in rounds.
+inline constexpr int64_t kAttentionParts = 65536;
 
 /// Largest row tile of any level; row_tile of a level divides it.
 inline constexpr int64_t kMaxRowTile = 12;
@@ -75,8 +78,21 @@ struct AttentionPiece {
   int64_t window = 0, chunk = 0;  // as AttentionSpec has them
   int64_t kv_head = 0;
   int64_t begin = 0, end = 0;  // at most kAttentionRows
-  float* scratch = nullptr;    // [kAttentionScratch]
+  int64_t first_tile = 0, end_tile = 0;
+  float* scratch = nullptr;  // [kAttentionScratch]
+  /// Where each tile leaves its part, part_floats apart (attention.inc); null: the tiles, all that the rows see, are
+  /// merged into `out` at once.
+  float* parts = nullptr;
+  int64_t part_floats = 0;
+  /// Of a merge: whether earlier tiles have been merged, whether later ones will be; then `out` and `kept`, m and l of
+  /// each row, hold what has been merged.
+  bool goes_on = false, to_go_on = false;
+  float* kept = nullptr;  // [2, rows]
 };
+/// Floats of the part that a tile leaves.
+constexpr int64_t attention_part_floats(int64_t rows, int64_t head_dim) {
+  return (2 * rows + 15) / 16 * 16 + rows * ((head_dim + 15) / 16 * 16);
+}
 using AttentionKernel = void (*)(const AttentionPiece& piece) noexcept;
 
 /// Output rows of causal_conv1d in columns [begin, end) of all channels: row i from the pre-convolution rows taps[i
@@ -206,6 +222,7 @@ struct CpuKernels {
   SiluMulKernel silu_mul = nullptr;
   void (*exp)(const float* x, float* out, int64_t count) noexcept = nullptr;
   AttentionKernel attention = nullptr;
+  AttentionKernel merge_attention = nullptr;  // of the parts of all tiles from first_tile to end_tile
   ConvKernel conv = nullptr;
   DeltaKernel delta = nullptr;
 };
