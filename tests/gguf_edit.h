@@ -5,12 +5,13 @@
 #include "base/file.h"
 #include "formats/gguf.h"
 #include "tests/gguf_bytes.h"
+#include "tests/support.h"
 
 namespace duet::test {
 
 /// A GGUF file taken apart: its pairs as they are, its tensors one by one. build() of it gives an equal file.
 inline GgufBytes take_apart(const std::filesystem::path& path) {
-  const std::string file = read_text_file(path, uint64_t{1} << 26);
+  const std::string file = read_file(path);
   const GgufFile parsed = parse_gguf(*memory_source(path.filename().string(), as_bytes(file)));
   const auto number = [&](size_t at, auto value) {
     std::memcpy(&value, file.data() + at, sizeof value);
