@@ -48,10 +48,13 @@ void logits(LogitsArguments& arguments, bool json) {
   job.rows = arguments.rows_file.empty() ? all_rows(job.prompts)
                                          : read_rows(read_json(arguments.rows_file), arguments.rows_file, job.prompts);
   LogitDump dump(job, spec, arguments.out);
-  arguments.session.say = [](const std::string& line) { fmt::print(stderr, "duet: note: {}\n", line); };
+  LateProgress progress;
+  arguments.session.say = [&progress](const std::string& line) { progress.say("duet: note: " + line); };
+  const std::string loading = fmt::format("loading {}", model.name());
   Engine engine(load_decoder(model, runtime.backend(arguments.session.backend), arguments.session, arithmetic,
-                             [](int64_t, int64_t) { throw_if_interrupted(); }));
-  dump.run(engine, throw_if_interrupted);
+                             [&](int64_t done, int64_t total) { progress.bytes(loading, done, total); }));
+  dump.run(engine, throw_if_interrupted,
+           [&](int64_t done, int64_t total) { progress.steps("evaluating", done, total); });
   if (json) {
     const Json::Object object{{"out", arguments.out},
                               {"prompts", static_cast<int64_t>(job.prompts.size())},

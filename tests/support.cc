@@ -4,6 +4,8 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
 
 namespace duet::test {
 namespace {
@@ -41,6 +43,11 @@ std::filesystem::path temporary_folder() {
   const auto path = root.path / std::to_string(count++);
   std::filesystem::create_directories(path);
   return path;
+}
+
+std::string read_file(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 }  // namespace duet::test

@@ -29,6 +29,9 @@ std::filesystem::path assets(std::string_view name);
 /// A fresh folder for one test, removed at the end of the program.
 std::filesystem::path temporary_folder();
 
+/// All bytes of a file; none where there is no such file.
+std::string read_file(const std::filesystem::path& path);
+
 }  // namespace duet::test
 
 /// Expects `expression` to throw duet::Error with `expected_code` and a message that contains `word`.

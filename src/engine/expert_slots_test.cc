@@ -132,10 +132,7 @@ TEST(ExpertSlots, GgufAndQuantisedExpertsToo) {
 /// Everything behind the index stands as `byte`, until the old bytes are put back.
 class Damage {
  public:
-  explicit Damage(const fs::path& path) : path_(path) {
-    std::ifstream file(path, std::ios::binary);
-    whole_.assign(std::istreambuf_iterator<char>(file), {});
-  }
+  explicit Damage(const fs::path& path) : path_(path), whole_(read_file(path)) {}
   /// In place: the file stays the one that is open.
   void flip_weights(const PackedCacheFile& file, const std::string& like) const {
     std::fstream out(path_, std::ios::binary | std::ios::in | std::ios::out);

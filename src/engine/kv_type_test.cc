@@ -41,8 +41,7 @@ struct Cost {
 class KvTypeCost : public testing::TestWithParam<Shape> {
  protected:
   KvTypeCost() {
-    std::ifstream in(golden(std::string("text/") + GetParam().model) / "config.json");
-    std::string config{std::istreambuf_iterator<char>(in), {}};
+    std::string config = read_file(golden(std::string("text/") + GetParam().model) / "config.json");
     const size_t at = config.find(GetParam().head);
     EXPECT_NE(at, std::string::npos);
     if (at != std::string::npos) config.replace(at, std::string_view(GetParam().head).size(), "\"head_dim\": 32");

@@ -148,7 +148,13 @@ void LogitDump::write_rows(size_t tensor, std::span<const Placed> wanted, int64_
   }
 }
 
-void LogitDump::run(Engine& engine, const std::function<void()>& check) {
+void LogitDump::run(Engine& engine, const std::function<void()>& check,
+                    const std::function<void(int64_t done, int64_t total)>& progress) {
+  int64_t done = 0, total = 0;
+  for (const auto& prompt : job_.prompts) total += static_cast<int64_t>(prompt.size()) + job_.greedy_tokens;
+  const auto report = [&](int64_t tokens) {
+    if (progress) progress(done + tokens, total);
+  };
   auto next = placed_.cbegin();
   for (size_t p = 0; p < job_.prompts.size(); ++p) {
     const auto begin = next;
@@ -159,6 +165,7 @@ void LogitDump::run(Engine& engine, const std::function<void()>& check) {
       const auto on_logits = [&](int64_t first, int64_t count, std::span<const float> values) {
         check();
         write_rows(0, wanted, first, count, values);
+        report(first + count);
       };
       const auto on_hidden = [&](int64_t index, int64_t first, int64_t count, std::span<const float> values) {
         check();
@@ -176,9 +183,13 @@ void LogitDump::run(Engine& engine, const std::function<void()>& check) {
       engine.score(job_.prompts[p], on_logits, job_.hidden ? HiddenRowSink(on_hidden) : HiddenRowSink(), wants,
                    job_.mtp ? RowSink(on_mtp) : RowSink());
     }
+    done += static_cast<int64_t>(job_.prompts[p].size());
+    report(0);
     if (job_.greedy_tokens > 0) {
       const std::vector<int64_t> ids = greedy_ids(engine, job_.prompts[p], job_.greedy_tokens, check);
       writer_->append(greedy_, std::as_bytes(std::span(ids)));
+      done += job_.greedy_tokens;
+      report(0);
     }
   }
   writer_->finish();

@@ -51,9 +51,11 @@ class LogitDump {
  public:
   /// Writes the file's header under a temporary name. Throws context_overflow, io_error, not_found (no such folder).
   LogitDump(LogitJob job, const ModelSpec& spec, const std::filesystem::path& out);
-  /// `engine` is of that model, with its whole context. `check` is called between steps and may throw to cancel.
+  /// `engine` is of that model, with its whole context. `check` is called between steps and may throw to cancel;
+  /// `progress`, where given, is told how many tokens of all, greedy ones included, are done.
   /// Throws non_finite, out_of_memory, io_error (a full disk).
-  void run(Engine& engine, const std::function<void()>& check);
+  void run(Engine& engine, const std::function<void()>& check,
+           const std::function<void(int64_t done, int64_t total)>& progress = {});
 
  private:
   struct Placed {

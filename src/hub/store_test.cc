@@ -16,6 +16,7 @@ namespace duet {
 namespace {
 
 namespace fs = std::filesystem;
+using test::read_file;
 
 const std::string kHashA(64, 'a');
 const std::string kHashB(64, 'b');
@@ -23,11 +24,6 @@ const std::string kHashB(64, 'b');
 void write(const fs::path& path, std::string_view text) {
   fs::create_directories(path.parent_path());
   std::ofstream(path) << text;
-}
-
-std::string read(const fs::path& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 StoredModel entry(const std::string& name, const std::string& hash, uint64_t bytes) {
@@ -88,9 +84,9 @@ TEST_F(StoreTest, KeepsAFileByItsContentAndFindsItByName) {
   EXPECT_EQ(found->bytes, 7u);
   EXPECT_EQ(found->sha256, kHashA);
   EXPECT_EQ(store_.state(*found), StoredState::kReady);
-  EXPECT_EQ(read(store_.path_of(*found)), "content");
+  EXPECT_EQ(read_file(store_.path_of(*found)), "content");
   EXPECT_EQ(store_.path_of(*found).filename(), "m.gguf");
-  EXPECT_EQ(read(store_.home() / "blobs" / ("sha256-" + kHashA)), "content");
+  EXPECT_EQ(read_file(store_.home() / "blobs" / ("sha256-" + kHashA)), "content");
   EXPECT_FALSE(fs::exists(store_.home() / "incoming"));
 }
 
@@ -121,7 +117,7 @@ TEST_F(StoreTest, DropsTheBytesThatANameStoodForBefore) {
   put("m", kHashA, "content");
   put("m", kHashB, "newer");
   EXPECT_FALSE(fs::exists(store_.blob(kHashA)));
-  EXPECT_EQ(read(store_.path_of(*store_.find("m"))), "newer");
+  EXPECT_EQ(read_file(store_.path_of(*store_.find("m"))), "newer");
 }
 
 TEST_F(StoreTest, SaysWhatIsWrongWithAFile) {
@@ -264,7 +260,7 @@ TEST_F(StoreTest, AdoptsAFileWithoutCopyingIt) {
   const Removed removed = remove_model("My-Model-v2", store_, catalog_);
   EXPECT_EQ(removed.kept, file);
   EXPECT_EQ(removed.freed_bytes, 0u);
-  EXPECT_EQ(read(file), "weights changed");
+  EXPECT_EQ(read_file(file), "weights changed");
 }
 
 TEST_F(StoreTest, AdoptsAFolder) {
@@ -309,7 +305,7 @@ TEST_F(StoreTest, ResolvesPathsNamesAndAliases) {
   EXPECT_ERROR(resolve_model(file.string() + "x.gguf", store_, catalog_), ErrorCode::kNotFound,
                "no such file or folder");
   put("smollm2-135m", kHashA, "content");
-  EXPECT_EQ(read(resolve_model("smollm2-135m-instruct-q4_1", store_, catalog_)), "content");
+  EXPECT_EQ(read_file(resolve_model("smollm2-135m-instruct-q4_1", store_, catalog_)), "content");
 }
 
 TEST_F(StoreTest, SuggestsTheNearestNameOrAPull) {

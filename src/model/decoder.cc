@@ -87,21 +87,29 @@ std::shared_ptr<const Decoder> Decoder::load(Backend& backend, const Checkpoint&
                                              const DecoderOptions& options, const PackedCachePlace* place) {
   check_kv_type(model.spec, options.kv_type);
   PackedCache cache(place, weight_parts(model, options.mtp).total());
+  int64_t pass = 0;
   while (true) {
     std::shared_ptr<Decoder> decoder(new Decoder);
+    // A load that first writes the cache of its experts is two passes, and one progress.
+    const bool twice = pass > 0 || (options.expert_slots > 0 && !cache.serving());
+    const auto report = [&](int64_t done, int64_t total) {
+      if (progress) progress(twice ? (pass * total + done) / 2 : done, total);
+    };
     try {
       decoder->state_->backend = &backend;
-      WeightLoader loader(backend, ops::device_of(backend), checkpoint, model, options.activations, progress, cache,
+      WeightLoader loader(backend, ops::device_of(backend), checkpoint, model, options.activations, report, cache,
                           options.expert_slots);
       decoder->state_->load(loader, model, options);
       if (options.expert_slots > 0 && !cache.serving()) {
         cache.serve_what_was_written();
+        pass = 1;
         continue;  // with experts that are read from it
       }
       decoder->state_->from_packed_cache = cache.finish();
       return decoder;
     } catch (const PackedCacheError& error) {
       cache.rebuild(error);  // and all of it again, from the checkpoint
+      pass = 0;
     }
   }
 }

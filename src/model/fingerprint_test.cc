@@ -55,8 +55,7 @@ TEST(Fingerprint, AnyTensorAndAnyFieldChangesIt) {
   const fs::path folder = temporary_folder() / "folder";
   fs::copy(golden("text/qwen3-dense"), folder, fs::copy_options::recursive);
   const std::string before = fingerprint(folder);
-  std::ifstream in(folder / "config.json");
-  std::string config{std::istreambuf_iterator<char>(in), {}};
+  std::string config = read_file(folder / "config.json");
   const size_t at = config.find("\"rms_norm_eps\": ");
   ASSERT_NE(at, std::string::npos);
   config.replace(at, 16, "\"rms_norm_eps\": 1");

@@ -84,6 +84,8 @@ TEST(DescribeModel, RefusesWhatTheConfigurationDoesNotExplain) {
                ErrorCode::kUnexpectedTensor, "bias");
   EXPECT_ERROR(describe(edited("llama2-mha", "\"mlp_bias\": false", "\"mlp_bias\": true")), ErrorCode::kMissingTensor,
                "bias");
+  EXPECT_ERROR(describe(edited("qwen35-dense", "\"mtp_num_hidden_layers\": 1", "\"mtp_num_hidden_layers\": 2")),
+               ErrorCode::kUnsupportedFeature, "mtp_num_hidden_layers");
 }
 
 TEST(DescribeModel, VisionIsNamedNotSilentlyIgnored) {

@@ -15,11 +15,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string read_file(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
 const StateFields kFields = {{"model hash", "0123456789abcdef"}, {"in the store", ""}};
 const StateLimits kLimits{.vocabulary = 100, .context_tokens = 1000};
 

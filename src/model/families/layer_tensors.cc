@@ -12,7 +12,7 @@ void take_dense(TensorAccount& account, const LayerNames& names, const DenseFfn&
   account.matrix(names("mlp.down_proj", "ffn_down", hf + "down_proj"), {hidden, ffn.ffn_dim}, ffn.bias);
 }
 
-/// Experts as GGUF files have them: one tensor [E, out, in] for each of the three.
+/// Experts as GGUF files have them: one tensor [E, out, in] for each of the three, or gate and up in one [E, 2F, C].
 void take_stacked_experts(TensorAccount& account, const LayerNames& names, const MoeFfn& moe, int64_t hidden) {
   const auto take = [&](const char* part, const char* stored, int64_t out, int64_t in) {
     for (int64_t e = 0; e < moe.experts; ++e) {
@@ -20,8 +20,18 @@ void take_stacked_experts(TensorAccount& account, const LayerNames& names, const
                    {moe.experts, out, in}, {out, in}, {.first = e * out});
     }
   };
-  take("gate_proj", "ffn_gate_exps", moe.expert_dim, hidden);
-  take("up_proj", "ffn_up_exps", moe.expert_dim, hidden);
+  const std::string fused = names.gguf + "ffn_gate_up_exps.weight";  // an option of llama.cpp's converter
+  for (int64_t e = 0; e < moe.experts && account.has(fused); ++e) {
+    const std::string expert = fmt::format("{}mlp.experts.{}.", names.canonical, e);
+    const int64_t dim = moe.expert_dim;
+    const Shape stored{moe.experts, 2 * dim, hidden};
+    account.part(expert + "gate_proj", fused, stored, {dim, hidden}, {.first = 2 * e * dim});
+    account.part(expert + "up_proj", fused, stored, {dim, hidden}, {.first = (2 * e + 1) * dim});
+  }
+  if (!account.has(fused)) {
+    take("gate_proj", "ffn_gate_exps", moe.expert_dim, hidden);
+    take("up_proj", "ffn_up_exps", moe.expert_dim, hidden);
+  }
   take("down_proj", "ffn_down_exps", hidden, moe.expert_dim);
 }
 
@@ -128,20 +138,35 @@ void take_norms(TensorAccount& account, const LayerNames& names, int64_t hidden,
 void take_attention(TensorAccount& account, const LayerNames& names, const AttentionMixer& mixer, int64_t hidden,
                     const AttentionRows& rows) {
   const int64_t dim = mixer.head_dim, q = mixer.heads * dim, kv = mixer.kv_heads * dim;
+  const int64_t q_rows = mixer.output_gate ? 2 * q : q, total = q_rows + 2 * kv;
+  // q, k and v may be one tensor of a GGUF file, by an option of llama.cpp's converter; their biases another, or three.
+  const std::string qkv = names.gguf + "attn_qkv";
+  const bool fused = account.gguf() && account.has(qkv + ".weight"), fused_bias = account.has(qkv + ".bias");
+  const auto take = [&](const char* part, const char* in_gguf, int64_t count, RowMap map, int64_t at) {
+    const TensorName name = names(part, in_gguf);
+    if (!fused) return account.matrix(name, {count, hidden}, mixer.qkv_bias, map);
+    const RowMap own = map;
+    map.first += at;
+    account.part(name.canonical, qkv + ".weight", {total, hidden}, {count, hidden}, map);
+    if (!mixer.qkv_bias) return;
+    if (fused_bias) return account.values(name.canonical + ".bias", qkv + ".bias", {total}, {count}, map);
+    account.values(name.canonical + ".bias", name.gguf + ".bias", {count}, {count}, own);
+  };
   const auto moved = [&](int64_t count, int64_t heads) {
     return rows.paired_rope ? RowMap::paired(count, heads) : RowMap{};
   };
   if (mixer.output_gate) {
-    const std::string stored = (account.gguf() ? names.gguf + "attn_q" : names.hf + "self_attn.q_proj") + ".weight";
-    account.part(names.canonical + "self_attn.q_proj", stored, {2 * q, hidden}, {q, hidden},
+    const std::string stored = !account.gguf() ? names.hf + "self_attn.q_proj" : fused ? qkv : names.gguf + "attn_q";
+    const Shape shape{fused ? total : q_rows, hidden};
+    account.part(names.canonical + "self_attn.q_proj", stored + ".weight", shape, {q, hidden},
                  {.first = 0, .run = dim, .stride = 2 * dim});
-    account.part(names.canonical + "self_attn.g_proj", stored, {2 * q, hidden}, {q, hidden},
+    account.part(names.canonical + "self_attn.g_proj", stored + ".weight", shape, {q, hidden},
                  {.first = dim, .run = dim, .stride = 2 * dim});
   } else {
-    account.matrix(names("self_attn.q_proj", "attn_q"), {q, hidden}, mixer.qkv_bias, moved(q, mixer.heads));
+    take("self_attn.q_proj", "attn_q", q, moved(q, mixer.heads), 0);
   }
-  account.matrix(names("self_attn.k_proj", "attn_k"), {kv, hidden}, mixer.qkv_bias, moved(kv, mixer.kv_heads));
-  account.matrix(names("self_attn.v_proj", "attn_v"), {kv, hidden}, mixer.qkv_bias);
+  take("self_attn.k_proj", "attn_k", kv, moved(kv, mixer.kv_heads), q_rows);
+  take("self_attn.v_proj", "attn_v", kv, {}, q_rows + kv);
   account.matrix(names("self_attn.o_proj", "attn_output"), {hidden, q}, mixer.output_bias);
   if (mixer.qk_norm != QkNorm::kWeightedBeforeRope) return;
   const Fold fold = account.gguf() ? Fold::kNone : rows.norm_fold;

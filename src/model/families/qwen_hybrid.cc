@@ -74,6 +74,28 @@ std::vector<bool> read_attention_layers(Fields& config, int64_t layers) {
   return *linear;
 }
 
+/// Newer files list the recurrent layers, with those of the MTP head behind them (llama.cpp's converter, where the
+/// configuration has layer_types), and the list goes before the interval.
+std::vector<bool> read_gguf_attention_layers(Fields& metadata, int64_t layers, int64_t mtp_layers) {
+  const int64_t interval = metadata.integer("full_attention_interval", 1, kMaxLayers).value_or(kDefaultInterval);
+  const std::string key = "attention.recurrent_layers";
+  const Json::Array* recurrent = metadata.layer_array(key, layers + mtp_layers);
+  if (recurrent == nullptr) return every_nth_layer(interval, layers);
+  std::vector<bool> is;
+  for (const Json& flag : *recurrent) {
+    if (!flag.is_bool()) {
+      fail(ErrorCode::kBadType, "{}: {}[{}] is of kind {}, true or false is wanted", metadata.file(),
+           metadata.name(key), is.size(), flag.kind_name());
+    }
+    is.push_back(!flag.boolean());
+    if (static_cast<int64_t>(is.size()) > layers && !is.back()) {
+      metadata.fail_value(fmt::format("{}[{}]", key, is.size() - 1), "true", "false for a layer of the MTP head");
+    }
+  }
+  is.resize(static_cast<size_t>(layers));
+  return is;
+}
+
 /// partial_rotary_factor stands in rope_parameters or, in older files, beside them.
 int64_t read_rope_dims(Fields& config, int64_t head_dim) {
   std::optional<double> factor = config.number("partial_rotary_factor", 0, 1);
@@ -151,8 +173,7 @@ HybridFields read_gguf(const HybridTraits& traits, const Checkpoint& checkpoint)
   fields.mtp_layers = metadata.integer("nextn_predict_layers", 0, base.layers - 1).value_or(0);
   check_mtp_layers(metadata, "nextn_predict_layers", fields.mtp_layers);
   base.layers -= fields.mtp_layers;  // block_count counts them
-  fields.is_attention = every_nth_layer(
-      metadata.integer("full_attention_interval", 1, kMaxLayers).value_or(kDefaultInterval), base.layers);
+  fields.is_attention = read_gguf_attention_layers(metadata, base.layers, fields.mtp_layers);
   fields.attention = plain_attention(base, read_gguf_rope(metadata, checkpoint, base));
   fields.attention.qk_norm = QkNorm::kWeightedBeforeRope;
   fields.attention.output_gate = true;

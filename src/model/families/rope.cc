@@ -144,8 +144,16 @@ RopeSpec gguf_rope(Fields& metadata, int64_t dims, int64_t context_tokens, std::
         metadata.integer("rope.scaling.original_context_length", 1, kMaxContext).value_or(context_tokens);
     s.beta_fast = metadata.number("rope.scaling.yarn_beta_fast", 0, 1e6).value_or(s.beta_fast);
     s.beta_slow = metadata.number("rope.scaling.yarn_beta_slow", 0, 1e6).value_or(s.beta_slow);
-    s.attention_factor = metadata.number("rope.scaling.attn_factor", 0, kMaxFactor);
+    // The configuration's attention_factor, as llama.cpp's converter writes it; libllama does not read it.
+    s.attention_factor = metadata.number("rope.scaling.yarn_attn_factor", 0, kMaxFactor);
+    if (const auto share = metadata.number("rope.scaling.yarn_ext_factor", -kMaxFactor, kMaxFactor);
+        share && *share >= 0 && *share != 1) {  // below 0: not set
+      fail(ErrorCode::kUnsupportedFeature, "{}: {} is {}, known is 1", metadata.file(),
+           metadata.name("rope.scaling.yarn_ext_factor"), *share);
+    }
     rope = yarn_rope(dims, theta, s);
+    // Beside it, as in libllama (llama-context.cpp): one more factor.
+    rope.factor *= static_cast<float>(metadata.number("rope.scaling.attn_factor", 0, kMaxFactor).value_or(1));
   } else {
     fail(ErrorCode::kUnsupportedFeature, "{}: {} is '{}', known are none, linear, yarn", metadata.file(),
          metadata.name("rope.scaling.type"), printable(type));

@@ -66,5 +66,23 @@ TEST(Rope, RefusesWhatItDoesNotKnow) {
   EXPECT_EQ(rope_of(R"({"rope_parameters":{"rope_type":"default","rope_theta":100.0}})"), plain_rope(8, 100.0));
 }
 
+/// llama.cpp's converter writes a configuration's attention_factor as yarn_attn_factor; attn_factor multiplies.
+TEST(Rope, GgufKeysOfYarn) {
+  const auto rope_of = [](const std::string& more) {
+    Fields fields = Fields::of_json(
+        parse_json(R"({"rope.scaling.type":"yarn","rope.scaling.factor":4.0)" + more + "}", "model.gguf"),
+        "model.gguf");
+    const RopeSpec rope = gguf_rope(fields, 8, 128, {});
+    EXPECT_TRUE(fields.stray().empty());
+    return rope;
+  };
+  const double plain = 0.1 * std::log(4.0) + 1;
+  EXPECT_NEAR(static_cast<double>(rope_of("").factor), plain, 1e-7);
+  EXPECT_NEAR(static_cast<double>(rope_of(R"(,"rope.scaling.yarn_attn_factor":0.75)").factor), 0.75, 1e-7);
+  EXPECT_NEAR(static_cast<double>(rope_of(R"(,"rope.scaling.attn_factor":0.5)").factor), 0.5 * plain, 1e-7);
+  EXPECT_EQ(rope_of(R"(,"rope.scaling.yarn_ext_factor":1.0)"), rope_of(R"(,"rope.scaling.yarn_ext_factor":-1.0)"));
+  EXPECT_ERROR(rope_of(R"(,"rope.scaling.yarn_ext_factor":0.5)"), ErrorCode::kUnsupportedFeature, "yarn_ext_factor");
+}
+
 }  // namespace
 }  // namespace duet::test

@@ -55,7 +55,8 @@ ModelSpec read_gguf(const TransformerTraits& traits, const Checkpoint& checkpoin
   const BaseFields base = read_base_gguf(fields, checkpoint);
   AttentionMixer mixer = plain_attention(base, read_gguf_rope(fields, checkpoint, base));
   // A GGUF file says by its tensors whether it has biases; layer 0 speaks for all.
-  mixer.qkv_bias = traits.qkv_bias || checkpoint.find("blk.0.attn_q.bias") != nullptr;
+  mixer.qkv_bias = traits.qkv_bias || checkpoint.find("blk.0.attn_q.bias") != nullptr ||
+                   checkpoint.find("blk.0.attn_qkv.bias") != nullptr;
   mixer.output_bias = checkpoint.find("blk.0.attn_output.bias") != nullptr;
   mixer.qk_norm = traits.qk_norm;
   LayerSpec layer{mixer, {}};
