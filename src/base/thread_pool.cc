@@ -191,8 +191,8 @@ void ThreadPool::parallel_for(int64_t count, int64_t grain,
   s.wake();
   s.run_chunks(0);
   s.open.store(false);
-  // Parking here instead, so that a worker whose core was taken away in a chunk finds this one idle, was measured with a
-  // busy neighbour on one of two cores: no faster in decode, slower in prefill.
+  // Parking here instead, so that a worker whose core was taken away in a chunk finds this one idle, was measured with
+  // a busy neighbour on one of two cores: no faster in decode, slower in prefill.
   for (int i = 0; s.inside.load() != 0; ++i) {
     if (i < kSpins) {
       pause();
