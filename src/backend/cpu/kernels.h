@@ -43,7 +43,8 @@ static_assert(kWorkerFloats >= kUnpackColumns * kPanelRows + kBlockRows * kPanel
 /// Where the sums of a block stand in the scratch of the native arithmetic, behind an expanded panel part.
 inline constexpr int64_t kNativeSums = 512 / 32 * kPanelRows * (32 + 16) / 4;  // floats: two scales, two minimums
 static_assert(kWorkerFloats >= kNativeSums + kBlockRows * kPanelRows);
-/// Multiplications below which a chunk of a loop is not worth handing out: about 5 us each.
+/// Multiplications of a chunk of a loop: few enough that all threads end together, and enough that taking one costs
+/// little (1 to 5 us each).
 inline constexpr int64_t kOneRowWork = 32768;
 inline constexpr int64_t kBlockWork = 262144;
 
