@@ -21,7 +21,7 @@ int64_t cpu_activation_bytes(int64_t columns);
 /// `seconds`; the median of the best distance. Throws out_of_memory.
 double measure_read(ThreadPool& pool, bool one_thread, double seconds);
 
-/// Multiply-adds per second that the threads of a pool keep up with one kind of operand and nothing to load.
+/// The most multiply-adds per second that the threads of a pool do with one kind of operand and nothing to load.
 struct PeakRate {
   std::string_view arithmetic;   // "int8", "bf16", "f32"
   std::string_view instruction;  // the best that this CPU has, whatever DUET_CPU says; bf16 without one goes as f32

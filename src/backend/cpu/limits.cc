@@ -32,10 +32,8 @@ CpuProbes best_probes() {
   return probes;
 }
 
-/// The rate, `amount` per second, that calls of the best of `ways` keep up: of each way the median, over calls in turns
-/// for about `seconds` and once each at least. (The best single call would be a limit that a neighbour on the same
-/// machine leaves for milliseconds only.)
-double sustained_rate(double amount, size_t ways, double seconds, const std::function<void(size_t way)>& call) {
+/// Seconds of calls of each of `ways`, in turns for about `seconds` and once each at least.
+std::vector<std::vector<double>> times_of(size_t ways, double seconds, const std::function<void(size_t way)>& call) {
   using Clock = std::chrono::steady_clock;
   const auto since = [](Clock::time_point begin) {
     return std::chrono::duration<double>(Clock::now() - begin).count();
@@ -49,13 +47,13 @@ double sustained_rate(double amount, size_t ways, double seconds, const std::fun
       times[way].push_back(since(start));
     }
   } while (since(begin) < seconds);
-  double best = 0;
-  for (std::vector<double>& of_way : times) {
-    const auto middle = of_way.begin() + static_cast<std::ptrdiff_t>(of_way.size() / 2);
-    std::nth_element(of_way.begin(), middle, of_way.end());
-    best = std::max(best, amount / *middle);
-  }
-  return best;
+  return times;
+}
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
 }
 
 struct HostMemory {
@@ -70,9 +68,10 @@ struct HostMemory {
 double peak(ThreadPool& pool, const PeakProbe& probe, double seconds) {
   const int64_t chunks = kPeakChunks * pool.threads();
   const auto macs = static_cast<double>(chunks * kPeakRounds * probe.macs_per_round);
-  return sustained_rate(macs, 1, seconds, [&](size_t) {
+  const auto times = times_of(1, seconds, [&](size_t) {
     pool.parallel_for(chunks, 1, [&](int64_t begin, int64_t end, int) { probe.run((end - begin) * kPeakRounds); });
   });
+  return macs / *std::min_element(times[0].begin(), times[0].end());
 }
 
 }  // namespace
@@ -86,7 +85,7 @@ double measure_read(ThreadPool& pool, bool one_thread, double seconds) {
     std::memset(memory.data + begin * kPieceBytes, 1, static_cast<size_t>((end - begin) * kPieceBytes));
   });
   std::atomic<uint64_t> sum = 0;  // what is read is used
-  return sustained_rate(static_cast<double>(kReadBytes), std::size(kAhead), seconds, [&](size_t way) {
+  const auto times = times_of(std::size(kAhead), seconds, [&](size_t way) {
     const auto read = [&](int64_t begin, int64_t end, int) {
       sum += probes.read(memory.data + begin * kPieceBytes, (end - begin) * kPieceBytes, kAhead[way]);
     };
@@ -96,6 +95,11 @@ double measure_read(ThreadPool& pool, bool one_thread, double seconds) {
       pool.parallel_for(kReadBytes / kPieceBytes, 1, read);
     }
   });
+  // What is kept up: the best single pass would be a limit that neighbours on the same machine leave for milliseconds.
+  double best = 0;
+  for (const std::vector<double>& of_way : times)
+    best = std::max(best, static_cast<double>(kReadBytes) / median(of_way));
+  return best;
 }
 
 std::vector<PeakRate> measure_peaks(ThreadPool& pool, double seconds) {
