@@ -100,25 +100,43 @@ void measure(ThreadPool& pool, const Options& options, DType type) {
 
 int run(int count, char** words) {
   Options options;
-  for (int i = 1; i + 1 < count; i += 2) {
-    const std::string name = words[i], value = words[i + 1];
-    const auto number = [&] { return std::strtoll(value.c_str(), nullptr, 10); };
-    if (name == "--threads") options.threads = static_cast<int>(number());
-    if (name == "--cpu") options.level = value;
-    if (name == "--heads") options.heads = number();
-    if (name == "--kv-heads") options.kv_heads = number();
-    if (name == "--dim") options.dim = number();
-    if (name == "--depth") options.depth = number();
-    if (name == "--rows") options.rows = number();
-    if (name == "--seconds") options.seconds = std::strtod(value.c_str(), nullptr);
-    if (name == "--type") options.type = value;
+  for (int i = 1; i < count; i += 2) {
+    const std::string name = words[i], value = i + 1 < count ? words[i + 1] : "";
+    char* end = nullptr;
+    const auto number = [&](int64_t least) {
+      const long long n = std::strtoll(value.c_str(), &end, 10);
+      if (n < least || n > 1 << 20) end = nullptr;
+      return static_cast<int64_t>(n);
+    };
+    if (name == "--threads") options.threads = static_cast<int>(number(0));
+    if (name == "--heads") options.heads = number(1);
+    if (name == "--kv-heads") options.kv_heads = number(1);
+    if (name == "--dim") options.dim = number(1);
+    if (name == "--depth") options.depth = number(0);
+    if (name == "--rows") options.rows = number(1);
+    if (name == "--seconds") options.seconds = std::strtod(value.c_str(), &end);
+    if (name == "--cpu" || name == "--type") {
+      (name == "--cpu" ? options.level : options.type) = value;
+      end = words[i] + name.size();
+    }
+    if (value.empty() || end == nullptr || *end != '\0') {
+      fail(ErrorCode::kUsageError, "{} {}: no such option or value", printable(name), printable(value));
+    }
+  }
+  if (options.heads % options.kv_heads != 0) {
+    fail(ErrorCode::kUsageError, "--heads {}: no multiple of the {} kv heads", options.heads, options.kv_heads);
   }
   ThreadPool pool(options.threads);
   fmt::print("{} threads, {} heads, {} kv heads of {}, {} rows behind {}\n", pool.threads(), options.heads,
              options.kv_heads, options.dim, options.rows, options.depth);
+  bool known = false;
   for (const DType type : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0}) {
-    if (options.type.empty() || options.type == dtype_info(type).name) measure(pool, options, type);
+    if (!options.type.empty() && options.type != dtype_info(type).name) continue;
+    known = true;
+    if (type == DType::kQ8_0 && options.dim % 32 != 0) continue;  // no such pages
+    measure(pool, options, type);
   }
+  if (!known) fail(ErrorCode::kUsageError, "--type {}: f32, f16, bf16 or q8_0 is wanted", printable(options.type));
   return 0;
 }
 
