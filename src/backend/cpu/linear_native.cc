@@ -156,7 +156,9 @@ void CpuBackend::linear_native(std::span<const RowGroup> groups) noexcept {
   int64_t most_rows = 0;
   for (const RowGroup& group : groups) most_rows = std::max(most_rows, group.rows);
   const int64_t work = in * kPanelRows * most_rows;
-  pool_.parallel_for(panels, grain(most_rows == 1 ? kOneRowWork : kBlockWork, work), std::ref(body));
+  // Each chunk walks over the groups to its place: of many experts it takes at least as many panels.
+  const int64_t least = grain(most_rows == 1 ? kOneRowWork : kBlockWork, work);
+  pool_.parallel_for(panels, std::max(least, static_cast<int64_t>(groups.size())), std::ref(body));
 }
 
 }  // namespace duet
