@@ -80,10 +80,20 @@ void load_row(const KvView& kv, const std::byte* head, int64_t slot, Places plac
   }
 }
 
+/// Asks for the lines that the key of a slot will be written to, one for each element: far from each other and, since the last
+/// token, pushed out of the caches by all the weights. Stores alone would wait for them one after the other.
+void fetch_key_places(const KvView& kv, const std::byte* head, int64_t slot) noexcept {
+  if (dtype_info(kv.dtype).block_size > 1) return;
+  const int64_t bytes = dtype_info(kv.dtype).block_bytes;
+  for (int64_t d = 0; d < kv.head_dim; ++d) __builtin_prefetch(head + (d * kTokens + slot) * bytes, 1);
+}
+
 }  // namespace
 
 void store_kv(const KvView& kv, std::byte* page, int64_t slot, const float* keys, const float* values) noexcept {
+  if (kv.kv_heads > 0) fetch_key_places(kv, page + kv.keys_at(0), slot);
   for (int64_t head = 0; head < kv.kv_heads; ++head) {
+    if (head + 1 < kv.kv_heads) fetch_key_places(kv, page + kv.keys_at(head + 1), slot);
     store_row(kv, keys + head * kv.head_dim, page + kv.keys_at(head), slot, key_places(slot));
     store_row(kv, values + head * kv.head_dim, page + kv.values_at(head), slot, value_places(kv, slot));
   }
