@@ -5,7 +5,6 @@
 #include <cstring>
 #include <functional>
 
-#include "backend/cpu/sum_of_squares.h"
 #include "backend/kv_page.h"
 #include "backend/limits.h"
 #include "backend/runtime.h"
@@ -95,9 +94,9 @@ void CpuBackend::rms_norm(Tensor x, Tensor weight, float eps, Tensor out) noexce
     for (int64_t t = begin; t < end; ++t) {
       const float* in = x.f32() + t * n;
       float* to = out.f32() + t * n;
-      const double mean = sum_of_squares(in, n) / static_cast<double>(n);
+      const double mean = level_.kernels.sum_of_squares(in, n) / static_cast<double>(n);
       const auto inverse = static_cast<float>(1.0 / std::sqrt(mean + static_cast<double>(eps)));
-      for (int64_t i = 0; i < n; ++i) to[i] = in[i] * inverse * weight.f32()[i];
+      level_.kernels.scale_row(in, inverse, weight.f32(), to, n);
     }
   };
   for_rows(rows, n, body);
@@ -110,13 +109,8 @@ void CpuBackend::rope(Tensor x, Tensor cos, Tensor sin) noexcept {
       const float* c = cos.f32() + t * half;
       const float* s = sin.f32() + t * half;
       for (int64_t h = 0; h < heads; ++h) {
-        float* a = x.f32() + (t * heads + h) * dim;
-        float* b = a + half;
-        for (int64_t i = 0; i < half; ++i) {
-          const float first = a[i], second = b[i];
-          a[i] = first * c[i] - second * s[i];
-          b[i] = second * c[i] + first * s[i];
-        }
+        float* const head = x.f32() + (t * heads + h) * dim;
+        level_.kernels.rotate(head, head + half, c, s, half);
       }
     }
   };

@@ -5,7 +5,6 @@
 #include <functional>
 
 #include "backend/cpu/cpu_backend.h"
-#include "backend/cpu/sum_of_squares.h"
 #include "backend/sequence_rows.h"
 #include "base/check.h"
 
@@ -120,7 +119,7 @@ void CpuBackend::l2_norm(Tensor x, int64_t column, int64_t heads, int64_t dim, f
     for (int64_t t = begin; t < end; ++t) {
       for (int64_t h = 0; h < heads; ++h) {
         float* const head = x.f32() + t * width + column + h * dim;
-        const double norm = std::sqrt(sum_of_squares(head, dim) + static_cast<double>(eps));
+        const double norm = std::sqrt(level_.kernels.sum_of_squares(head, dim) + static_cast<double>(eps));
         const auto factor = static_cast<float>(static_cast<double>(scale) / norm);
         for (int64_t i = 0; i < dim; ++i) head[i] *= factor;
       }
@@ -217,9 +216,9 @@ void CpuBackend::gated_rms_norm(Tensor x, Tensor z, Tensor weight, float eps, Te
     for (int64_t row = begin; row < end; ++row) {
       const float* const in = x.f32() + row * n;
       float* const to = out.f32() + row * n;
-      const double mean = sum_of_squares(in, n) / static_cast<double>(n);
+      const double mean = level_.kernels.sum_of_squares(in, n) / static_cast<double>(n);
       const auto inverse = static_cast<float>(1.0 / std::sqrt(mean + static_cast<double>(eps)));
-      for (int64_t i = 0; i < n; ++i) to[i] = in[i] * inverse * weight.f32()[i];
+      level_.kernels.scale_row(in, inverse, weight.f32(), to, n);
       level_.kernels.silu_mul(z.f32() + row * n, to, to, n);
     }
   };
