@@ -1,3 +1,5 @@
+#include <fmt/core.h>
+
 #include <memory>
 
 #include "apps/bench_report.h"
@@ -43,6 +45,11 @@ void run_bench(BenchArguments& arguments, bool json) {
     result = bench([&](const SessionOptions& session) { return open_session(path, session); }, arguments.session,
                    options, [] { return interrupt_requested().load(); }, progress);
   });
+  if (!options.peers.empty() && arguments.session.activations == "auto" && result.activations == "f32") {
+    fmt::print(stderr,
+               "duet: note: a model of this size is multiplied in float32; the peers round activations to 8 bits, as\n"
+               "duet: note: --activations native does\n");
+  }
   print_report({.json = [&] { return bench_json(result); },
                 .markdown = [&] { return bench_markdown(result); },
                 .text = [&](int width, bool bold) { return bench_text(result, width, bold); }},

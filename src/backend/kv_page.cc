@@ -80,8 +80,8 @@ void load_row(const KvView& kv, const std::byte* head, int64_t slot, Places plac
   }
 }
 
-/// Asks for the lines that the key of a slot will be written to, one for each element: far from each other and, since the last
-/// token, pushed out of the caches by all the weights. Stores alone would wait for them one after the other.
+/// Asks for the lines that the key of a slot will be written to, one for each element: far from each other and, since
+/// the last token, pushed out of the caches by all the weights. Stores alone would wait for them one after the other.
 void fetch_key_places(const KvView& kv, const std::byte* head, int64_t slot) noexcept {
   if (dtype_info(kv.dtype).block_size > 1) return;
   const int64_t bytes = dtype_info(kv.dtype).block_bytes;
