@@ -87,16 +87,18 @@ void CpuBackend::embed_rows(const PackedWeight& table, std::span<const int32_t> 
   for_rows(count, packed.cols(), body);
 }
 
+void CpuBackend::norm_row(const float* x, const float* weight, float eps, int64_t n, float* out) const noexcept {
+  const double mean = level_.kernels.sum_of_squares(x, n) / static_cast<double>(n);
+  const auto inverse = static_cast<float>(1.0 / std::sqrt(mean + static_cast<double>(eps)));
+  level_.kernels.scale_row(x, inverse, weight, out, n);
+}
+
 void CpuBackend::rms_norm(Tensor x, Tensor weight, float eps, Tensor out) noexcept {
   const int64_t n = x.dim(x.shape.rank() - 1);
   const int64_t rows = n == 0 ? 0 : x.elements() / n;
   const auto body = [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
-      const float* in = x.f32() + t * n;
-      float* to = out.f32() + t * n;
-      const double mean = level_.kernels.sum_of_squares(in, n) / static_cast<double>(n);
-      const auto inverse = static_cast<float>(1.0 / std::sqrt(mean + static_cast<double>(eps)));
-      level_.kernels.scale_row(in, inverse, weight.f32(), to, n);
+      norm_row(x.f32() + t * n, weight.f32(), eps, n, out.f32() + t * n);
     }
   };
   for_rows(rows, n, body);

@@ -75,6 +75,8 @@ class CpuBackend final : public Backend {
   void linear_block(const Product& product, const RowGroup& group) noexcept;
   /// All terms have the native arithmetic and the same columns; at most kBlockRows rows in all groups together.
   void linear_native(std::span<const RowGroup> groups) noexcept;
+  /// One row of rms_norm().   x, weight, out [n]
+  void norm_row(const float* x, const float* weight, float eps, int64_t n, float* out) const noexcept;
   /// Threads share the tiles of keys, about `unit` of work at a time (AttentionCall), where whole blocks of rows are
   /// too few to keep all busy. False, and nothing done, where a tile's parts are too large.
   bool share_keys(const AttentionCall& call, int64_t unit) noexcept;

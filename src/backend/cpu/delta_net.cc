@@ -214,11 +214,8 @@ void CpuBackend::gated_rms_norm(Tensor x, Tensor z, Tensor weight, float eps, Te
   const int64_t n = weight.dim(0), rows = n == 0 ? 0 : x.elements() / n;
   const auto body = [&](int64_t begin, int64_t end, int) {
     for (int64_t row = begin; row < end; ++row) {
-      const float* const in = x.f32() + row * n;
       float* const to = out.f32() + row * n;
-      const double mean = level_.kernels.sum_of_squares(in, n) / static_cast<double>(n);
-      const auto inverse = static_cast<float>(1.0 / std::sqrt(mean + static_cast<double>(eps)));
-      level_.kernels.scale_row(in, inverse, weight.f32(), to, n);
+      norm_row(x.f32() + row * n, weight.f32(), eps, n, to);
       level_.kernels.silu_mul(z.f32() + row * n, to, to, n);
     }
   };

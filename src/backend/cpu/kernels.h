@@ -221,8 +221,8 @@ struct CpuKernels {
   int64_t row_tile = 1;            // rows of a gemm call
   GemmKernel gemm = nullptr;
   SiluMulKernel silu_mul = nullptr;
-  double (*sum_of_squares)(const float* x,
-                           int64_t n) noexcept = nullptr;  // the same bits at every level, as the next two
+  // Loops over rows (rows.inc), with the same bits at every level.
+  double (*sum_of_squares)(const float* x, int64_t n) noexcept = nullptr;
   void (*scale_row)(const float* x, float factor, const float* weight, float* out, int64_t n) noexcept = nullptr;
   void (*rotate)(float* a, float* b, const float* cos, const float* sin, int64_t n) noexcept = nullptr;
   void (*exp)(const float* x, float* out, int64_t count) noexcept = nullptr;
