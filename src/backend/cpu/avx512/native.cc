@@ -12,7 +12,7 @@ namespace {
 #include "backend/cpu/avx512/lanes.inc"
 #include "backend/cpu/codecs.inc"
 
-constexpr int kUnrollWords = 8, kTileRows = 6, kDirectRows = 3;
+constexpr int kUnrollWords = 8, kTileRows = 6, kDirectRows = 6, kCheapRows = 0;
 using Block = NativeBlock;
 inline void set_sums(Block& block, int first, int second) {
   block.sums[0] = static_cast<int16_t>(first);

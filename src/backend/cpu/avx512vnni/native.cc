@@ -12,7 +12,7 @@ namespace {
 #include "backend/cpu/avx512/lanes.inc"
 #include "backend/cpu/codecs.inc"
 
-constexpr int kUnrollWords = 8, kTileRows = 12, kDirectRows = 8;
+constexpr int kUnrollWords = 8, kTileRows = 12, kDirectRows = 12, kCheapRows = 24;
 
 /// The level's reading of NativeBlock. Unsigned weights are u = w + 128 (unless w has no sign to begin with), so that
 /// sums of w q begin at -128 times the sum of q: `start` is that of all 32 and of the last 16.
