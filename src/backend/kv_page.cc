@@ -35,14 +35,19 @@ void gather(const T* from, int64_t count, Places places, T* row) noexcept {
 /// In the pages a head of q8_0 has its scales [D/32, P] first.
 int64_t scale_bytes(const KvView& kv) { return kv.head_dim / kBlock * kTokens * kScale; }
 
-void store_row(const KvView& kv, const float* x, std::byte* head, int64_t slot, Places places) noexcept {
+void store_row(const KvView& kv, const float* x, std::byte* head, int64_t slot, Places places,
+               KvRounding round) noexcept {
   // Rows are cut to a whole number of blocks, so that a buffer of any head dimension is not needed.
   constexpr int64_t kPiece = 256;
   for (int64_t d = 0; d < kv.head_dim; d += kPiece) {
     const int64_t count = kv.head_dim - d < kPiece ? kv.head_dim - d : kPiece;
     const Places part = {places.first + d * places.step, places.step};
     alignas(4) std::byte rounded[kPiece * sizeof(float)];
-    round_row(kv.dtype, x + d, count, rounded);
+    if (round != nullptr) {
+      round(x + d, count, rounded);
+    } else {
+      round_row(kv.dtype, x + d, count, rounded);
+    }
     switch (dtype_info(kv.dtype).block_bytes) {
       case 4:
         scatter(reinterpret_cast<const float*>(rounded), count, reinterpret_cast<float*>(head), part);
@@ -80,23 +85,19 @@ void load_row(const KvView& kv, const std::byte* head, int64_t slot, Places plac
   }
 }
 
-/// Asks for the lines that the key of a slot will be written to, one for each element: far from each other and, since
-/// the last token, pushed out of the caches by all the weights. Stores alone would wait for them one after the other.
-void fetch_key_places(const KvView& kv, const std::byte* head, int64_t slot) noexcept {
-  if (dtype_info(kv.dtype).block_size > 1) return;
-  const int64_t bytes = dtype_info(kv.dtype).block_bytes;
-  for (int64_t d = 0; d < kv.head_dim; ++d) __builtin_prefetch(head + (d * kTokens + slot) * bytes, 1);
-}
-
 }  // namespace
 
-void store_kv(const KvView& kv, std::byte* page, int64_t slot, const float* keys, const float* values) noexcept {
-  if (kv.kv_heads > 0) fetch_key_places(kv, page + kv.keys_at(0), slot);
-  for (int64_t head = 0; head < kv.kv_heads; ++head) {
-    if (head + 1 < kv.kv_heads) fetch_key_places(kv, page + kv.keys_at(head + 1), slot);
-    store_row(kv, keys + head * kv.head_dim, page + kv.keys_at(head), slot, key_places(slot));
-    store_row(kv, values + head * kv.head_dim, page + kv.values_at(head), slot, value_places(kv, slot));
-  }
+void store_kv(const KvView& kv, std::byte* page, int64_t head, int64_t slot, const float* key, const float* value,
+              KvRounding round) noexcept {
+  store_row(kv, key, page + kv.keys_at(head), slot, key_places(slot), round);
+  store_row(kv, value, page + kv.values_at(head), slot, value_places(kv, slot), round);
+}
+
+void fetch_key_places(const KvView& kv, const std::byte* page, int64_t head, int64_t slot) noexcept {
+  if (dtype_info(kv.dtype).block_size > 1) return;
+  const int64_t bytes = dtype_info(kv.dtype).block_bytes;
+  const std::byte* const keys = page + kv.keys_at(head) + slot * bytes;
+  for (int64_t d = 0; d < kv.head_dim; ++d) __builtin_prefetch(keys + d * kTokens * bytes, 1);
 }
 
 void load_key(const KvView& kv, const std::byte* page, int64_t head, int64_t slot, float* out) noexcept {

@@ -60,8 +60,8 @@ TEST(KvPage, ATokenIsRoundedOnceAndTouchesItsSlotOnly) {
       for (const int64_t slot : {0, 63, 17, 16}) {
         const auto seed = static_cast<uint32_t>(slot + dim);
         const std::vector<float> k = random_rows(3 * dim, seed), v = random_rows(3 * dim, seed + 1);
-        store_kv(kv, page.data(), slot, k.data(), v.data());
         for (int64_t head = 0; head < 3; ++head) {
+          store_kv(kv, page.data(), head, slot, k.data() + head * dim, v.data() + head * dim);
           expected.keys[static_cast<size_t>(64 * head + slot)] = rounded(type, k, head * dim, dim);
           expected.values[static_cast<size_t>(64 * head + slot)] = rounded(type, v, head * dim, dim);
         }

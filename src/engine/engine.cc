@@ -305,7 +305,6 @@ std::vector<EngineEvent> Engine::step() {
     for (size_t row = 0; part.end == all && row <= part.drafts.size(); ++row) wanted.push_back({&part, row});
   }
   const int64_t vocabulary = s.decoder->spec().vocabulary;
-  std::vector<float> logits;
   const int64_t mark = s.arena.mark();
   for (size_t first = 0; first < wanted.size(); first += static_cast<size_t>(kHeadTileRows)) {
     const size_t count = std::min(wanted.size() - first, static_cast<size_t>(kHeadTileRows));
@@ -317,10 +316,12 @@ std::vector<EngineEvent> Engine::step() {
     }
     s.arena.rewind(mark);
     const Tensor tile = s.decoder->head(ctx, normed, selected);
-    logits.resize(count * static_cast<size_t>(vocabulary));
+    const size_t values = count * static_cast<size_t>(vocabulary);
+    if (s.step_logits.size() < values) s.step_logits.resize(values);
+    const auto logits = std::span(s.step_logits).first(values);
     ops::download(ctx, tile, logits);
     for (size_t i = 0; i < count; ++i) {
-      const auto row = std::span(logits).subspan(i * static_cast<size_t>(vocabulary), static_cast<size_t>(vocabulary));
+      const auto row = logits.subspan(i * static_cast<size_t>(vocabulary), static_cast<size_t>(vocabulary));
       s.judge_part(*wanted[first + i].part, wanted[first + i].row, row, events, failed);
     }
   }

@@ -86,6 +86,7 @@ struct Engine::State {
   StateCache cache;
   int64_t next_id = 1;
   DraftPolicy policy{false};
+  std::vector<float> step_logits;  // kept, for its pages cost a step of several sequences 3 % if they are new each time
 
   Device& device() const { return ops::device_of(decoder->backend()); }
   StateFields state_fields(StateFields fields) const;

@@ -109,10 +109,15 @@ void CpuBackend::attention(Tensor q, const KvView& kv, const RowPlaces& rows, co
     for (int64_t item = begin; item < end; ++item) {
       const int64_t block = call.blocks() - 1 - item / kv.kv_heads;
       const int64_t last = std::min((block + 1) * kAttentionRows, call.queries());
-      for (int64_t i = block * kAttentionRows; i < last;) {
-        const QueryRun run = call.run_at(i);
-        level_.kernels.attention(call.piece(run, item % kv.kv_heads, scratch(worker)));
-        i = run.end;
+      QueryRun run = call.run_at(block * kAttentionRows);
+      for (bool more = true; more;) {
+        AttentionPiece piece = call.piece(run, item % kv.kv_heads, scratch(worker));
+        more = run.end < last;
+        if (more) {
+          run = call.run_at(run.end);
+          piece.next = kv.pages[static_cast<size_t>(run.sequence)][run.first_tile] + piece.kv_head * piece.head_bytes;
+        }
+        level_.kernels.attention(piece);
       }
     }
   };

@@ -127,18 +127,36 @@ void CpuBackend::silu_mul(Tensor gate, Tensor up, Tensor out) noexcept {
   pool_.parallel_for(count, kSmall, std::ref(body));
 }
 
+/// Items of kv_write() whose places are asked for before they are written.
+constexpr int64_t kKeysAhead = 2;
+
 void CpuBackend::kv_write(Tensor k, Tensor v, const KvView& kv, const RowPlaces& rows) noexcept {
-  const int64_t width = kv.kv_heads * kv.head_dim;
+  const int64_t heads = kv.kv_heads, dim = kv.head_dim;
   const auto count = static_cast<int64_t>(rows.position.size());
+  const KvRounding round = kv.dtype == DType::kF16    ? level_.kernels.round_f16
+                           : kv.dtype == DType::kBF16 ? level_.kernels.round_bf16
+                                                      : nullptr;
+  const auto page_of = [&](int64_t i) {
+    const auto t = static_cast<size_t>(i / heads);
+    return kv.pages[static_cast<size_t>(rows.sequence[t])][static_cast<size_t>(rows.position[t] / KvView::kPageTokens)];
+  };
+  const auto slot_of = [&](int64_t i) { return rows.position[static_cast<size_t>(i / heads)] % KvView::kPageTokens; };
+  // Item i is head i % heads of row i / heads.
   const auto body = [&](int64_t begin, int64_t end, int) {
-    for (int64_t t = begin; t < end; ++t) {
-      const auto sequence = static_cast<size_t>(rows.sequence[static_cast<size_t>(t)]);
-      const int64_t position = rows.position[static_cast<size_t>(t)];
-      std::byte* const page = kv.pages[sequence][static_cast<size_t>(position / KvView::kPageTokens)];
-      store_kv(kv, page, position % KvView::kPageTokens, k.f32() + t * width, v.f32() + t * width);
+    // The slots of a page share lines: of a prompt the row before has them already.
+    const auto fetch = [&](int64_t i) {
+      if (i >= end || (i - heads >= begin && page_of(i - heads) == page_of(i))) return;
+      fetch_key_places(kv, page_of(i), i % heads, slot_of(i));
+    };
+    for (int64_t i = begin; i < begin + kKeysAhead; ++i) fetch(i);
+    for (int64_t i = begin; i < end; ++i) {
+      fetch(i + kKeysAhead);
+      store_kv(kv, page_of(i), i % heads, slot_of(i), k.f32() + i * dim, v.f32() + i * dim, round);
     }
   };
-  for_rows(count, width, body);
+  // Scattered stores take long: few rows are worth sharing, many go in pieces that share their lines.
+  const int64_t items = count * heads;
+  pool_.parallel_for(items, std::clamp<int64_t>(items / 4, 4, 16 * heads), std::ref(body));
 }
 
 void CpuBackend::select_rows(Tensor x, std::span<const int32_t> rows, Tensor out) noexcept {

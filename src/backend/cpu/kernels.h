@@ -80,7 +80,8 @@ struct AttentionPiece {
   int64_t kv_head = 0;
   int64_t begin = 0, end = 0;  // at most kAttentionRows
   int64_t first_tile = 0, end_tile = 0;
-  float* scratch = nullptr;  // [kAttentionScratch]
+  const std::byte* next = nullptr;  // keys that will be read after the piece, asked for at its end
+  float* scratch = nullptr;         // [kAttentionScratch]
   /// Where each tile leaves its part, part_floats apart (attention.inc); null: the tiles, all that the rows see, are
   /// merged into `out` at once.
   float* parts = nullptr;
@@ -225,6 +226,9 @@ struct CpuKernels {
   double (*sum_of_squares)(const float* x, int64_t n) noexcept = nullptr;
   void (*scale_row)(const float* x, float factor, const float* weight, float* out, int64_t n) noexcept = nullptr;
   void (*rotate)(float* a, float* b, const float* cos, const float* sin, int64_t n) noexcept = nullptr;
+  /// round_row() to halves.   out [n], 16 bits each and so aligned
+  void (*round_f16)(const float* x, int64_t n, std::byte* out) noexcept = nullptr;
+  void (*round_bf16)(const float* x, int64_t n, std::byte* out) noexcept = nullptr;
   void (*exp)(const float* x, float* out, int64_t count) noexcept = nullptr;
   AttentionKernel attention = nullptr;
   AttentionKernel merge_attention = nullptr;  // of the parts of all tiles from first_tile to end_tile

@@ -9,6 +9,9 @@
 namespace duet {
 namespace {
 
+/// Elements that are rounded in 2 us: worth handing out.
+constexpr int64_t kRoundWork = 4096;
+
 /// Asks for share t of `shares` of the `bytes` that will be expanded next, while a tile is multiplied that needs no
 /// memory.
 void fetch(const std::byte* next, int64_t bytes, int64_t t, int64_t shares) {
@@ -45,9 +48,9 @@ void CpuBackend::linear_native(std::span<const RowGroup> groups) noexcept {
       body(g, rounded_at(g, x));
     }
   };
-  int64_t tiles = 0, panels = 0;
-  each_group([&](size_t g, const RoundedGroup& rounded) {
-    if (!shares(g)) tiles += rounded.tiles;
+  int64_t rows_to_round = 0, panels = 0;
+  each_group([&](size_t g, const RoundedGroup&) {
+    if (!shares(g)) rows_to_round += groups[g].rows;
     for (const LinearTerm* term : groups[g].terms) panels += product_of(*term).panels();
   });
 
@@ -55,17 +58,16 @@ void CpuBackend::linear_native(std::span<const RowGroup> groups) noexcept {
     int64_t before = 0;
     each_group([&](size_t g, const RoundedGroup& rounded) {
       if (shares(g)) return;
-      const int64_t last = std::min(end - before, rounded.tiles);
-      for (int64_t t = std::max<int64_t>(0, begin - before); t < last; ++t) {
+      const int64_t last = std::min(end - before, groups[g].rows);
+      for (int64_t r = std::max<int64_t>(0, begin - before), t = 0; r < last; ++r) {
+        while (rounded.first_of(t + 1) <= r) ++t;
         const int64_t first = rounded.first_of(t), count = rounded.first_of(t + 1) - first;
-        for (int64_t r = first; r < first + count; ++r) {
-          level_.kernels.native_round(groups[g].x_row(r), blocks, count, rounded.x + first * blocks + (r - first));
-        }
+        level_.kernels.native_round(groups[g].x_row(r), blocks, count, rounded.x + first * blocks + (r - first));
       }
-      before += rounded.tiles;
+      before += groups[g].rows;
     });
   };
-  pool_.parallel_for(tiles, grain(kOneRowWork, in * level_.kernels.native_tile), std::ref(round));
+  pool_.parallel_for(rows_to_round, grain(kRoundWork, in), std::ref(round));
 
   const auto is_direct = [&](const Product& p, int64_t rows) {
     return p.grouped == nullptr && rows <= std::max(level_.kernels.native_direct_rows, p.kernels.native.direct_rows);
@@ -78,6 +80,7 @@ void CpuBackend::linear_native(std::span<const RowGroup> groups) noexcept {
     const int64_t count = in / p.weight.block_size(), bytes = p.weight.panel_bytes();
     const std::byte* groups_of_panel = p.weight.panel(begin);
     for (int64_t panel = begin; panel < end; ++panel, groups_of_panel += bytes) {
+      for (int64_t r = 0; r < group.rows; ++r) p.fetch_place(group.out_row(r), panel);
       p.kernels.native.direct(groups_of_panel, count, rounded.x, group.rows, sums, false);
       for (int64_t r = 0; r < group.rows; ++r) p.finish(group.out_row(r), panel, sums + r * kPanelRows);
     }

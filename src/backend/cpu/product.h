@@ -41,6 +41,17 @@ struct CpuBackend::Product {
   void finish(int64_t row, int64_t p, const float* sums) const {
     const int64_t first = p * kPanelRows, lanes = std::min(kPanelRows, outputs() - first);
     float* const to = out + row * outputs() + first;
+    if (lanes == kPanelRows) {
+      finish_lanes(first, kPanelRows, sums, to);  // loops of a known length
+    } else {
+      finish_lanes(first, lanes, sums, to);
+    }
+  }
+  /// Asks for the line that finish() will write: another thread may have it.
+  void fetch_place(int64_t row, int64_t p) const { __builtin_prefetch(out + row * outputs() + p * kPanelRows, 1); }
+
+ private:
+  [[gnu::always_inline]] void finish_lanes(int64_t first, int64_t lanes, const float* sums, float* to) const {
     float y[kPanelRows];
     std::copy(sums, sums + kPanelRows, y);
     if (bias != nullptr) {

@@ -52,6 +52,33 @@ TEST_P(RowsLevel, ExpIsWithinTwoUlpEverywhere) {
   RecordProperty("worst_ulp", std::to_string(worst));
 }
 
+TEST_P(RowsLevel, HalvesAreThoseOfTheDefinition) {
+  const CpuKernels kernels = test::choose_level(GetParam()).kernels;
+  std::vector<float> x;
+  for (uint64_t bits = 0; bits < uint64_t{1} << 32; bits += 4099)
+    x.push_back(std::bit_cast<float>(static_cast<uint32_t>(bits)));
+  for (uint32_t half = 0; half < 0x10000; ++half) {  // each number, the ties beside it and what is next to both
+    const auto bits = std::bit_cast<uint32_t>(f16_to_f32(static_cast<uint16_t>(half)));
+    for (const uint32_t at : {bits, bits + 0x1000, half << 16, (half << 16) + 0x8000}) {
+      for (const uint32_t near : {at - 1, at, at + 1}) x.push_back(std::bit_cast<float>(near));
+    }
+  }
+  for (uint32_t step = 0; step < 2048; ++step) {  // ties below 2^-14
+    const auto at = std::bit_cast<uint32_t>((static_cast<float>(step) + 0.5f) * 0x1p-24f);
+    for (const uint32_t near : {at - 1, at, at + 1}) x.push_back(std::bit_cast<float>(near));
+  }
+  const auto count = static_cast<int64_t>(x.size());
+  std::vector<uint16_t> y(x.size()), z(x.size());
+  kernels.round_f16(x.data(), count, reinterpret_cast<std::byte*>(y.data()));
+  kernels.round_bf16(x.data(), count, reinterpret_cast<std::byte*>(z.data()));
+  int64_t wrong = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    if (y[i] == f32_to_f16(x[i]) && z[i] == f32_to_bf16(x[i])) continue;
+    if (++wrong <= 3) ADD_FAILURE() << std::bit_cast<uint32_t>(x[i]) << ": " << y[i] << ", " << z[i];
+  }
+  EXPECT_EQ(wrong, 0) << "of " << count;
+}
+
 TEST_P(RowsLevel, ExpOfExtremes) {
   const CpuKernels kernels = test::choose_level(GetParam()).kernels;
   const std::vector<float> x = {0.0f,    -0.0f,     INFINITY, -INFINITY, NAN,     -NAN,    3.4e38f,  -3.4e38f, 1e-45f,

@@ -118,7 +118,10 @@ void RefBackend::kv_write(Tensor k, Tensor v, const KvView& kv, const RowPlaces&
   for (int64_t t = 0; t < k.dim(0); ++t) {
     const int64_t sequence = rows.sequence[static_cast<size_t>(t)], position = rows.position[static_cast<size_t>(t)];
     const int64_t row = t * kv.kv_heads * kv.head_dim;
-    store_kv(kv, page_of(kv, sequence, position), position % KvView::kPageTokens, k.f32() + row, v.f32() + row);
+    for (int64_t head = 0; head < kv.kv_heads; ++head) {
+      const int64_t at = row + head * kv.head_dim;
+      store_kv(kv, page_of(kv, sequence, position), head, position % KvView::kPageTokens, k.f32() + at, v.f32() + at);
+    }
   }
 }
 
