@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -34,10 +33,6 @@ struct Running {
   std::optional<RequestId> leader;  // computes the same prompt: this one waits, without a state, and forks its state
   int64_t prompt_tokens() const { return static_cast<int64_t>(request.prompt.size()); }
 };
-
-inline bool all_finite(std::span<const float> values) {
-  return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
-}
 
 /// The rows of one step, host side, in the form that Batch points into.
 struct StepRows {

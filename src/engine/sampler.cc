@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "engine/noise.h"
@@ -16,6 +17,19 @@ struct Candidate {
   double logit;         // scaled by the temperature
   double weight = 0.0;  // exp(logit - the largest one), once weigh() was called
 };
+
+// The vocabulary is passed over for every token: in vectors that every 64-bit processor has, which compilers do not
+// make of these loops by themselves.
+constexpr size_t kFour = 4, kLanes = 16;
+using Lanes [[gnu::vector_size(16)]] = float;
+using WholeLanes [[gnu::vector_size(16)]] = int32_t;
+
+Lanes lanes_at(const float* p) {
+  Lanes lanes;
+  std::memcpy(&lanes, p, sizeof lanes);
+  return lanes;
+}
+bool any(WholeLanes x) { return (x[0] | x[1] | x[2] | x[3]) != 0; }
 
 bool better(const Candidate& a, const Candidate& b) { return a.logit != b.logit ? a.logit > b.logit : a.id < b.id; }
 
@@ -160,21 +174,44 @@ class KeptSet {
 
 }  // namespace
 
+bool all_finite(std::span<const float> values) {
+  size_t i = 0;
+  for (; i + kLanes <= values.size(); i += kLanes) {
+    WholeLanes infinite = {};
+    for (size_t lane = 0; lane < kLanes; lane += kFour) {
+      WholeLanes bits;
+      std::memcpy(&bits, values.data() + i + lane, sizeof bits);
+      infinite |= (bits & 0x7F800000) == 0x7F800000;
+    }
+    if (any(infinite)) return false;
+  }
+  return std::all_of(values.begin() + static_cast<int64_t>(i), values.end(), [](float v) { return std::isfinite(v); });
+}
+
 TokenId argmax(std::span<const float> logits) {
   // Lanes that do not wait for one another; which of equal logits comes first is looked for afterwards.
-  constexpr size_t kLanes = 16;
-  std::array<float, kLanes> most;
-  most.fill(logits[0]);
+  std::array<Lanes, kLanes / kFour> most;
+  most.fill(Lanes{} + logits[0]);
   size_t i = 0;
   for (; i + kLanes <= logits.size(); i += kLanes) {
-    for (size_t lane = 0; lane < kLanes; ++lane) {
-      most[lane] = logits[i + lane] > most[lane] ? logits[i + lane] : most[lane];
+    for (size_t j = 0; j < most.size(); ++j) {
+      const Lanes v = lanes_at(logits.data() + i + kFour * j);
+      most[j] = v > most[j] ? v : most[j];
     }
   }
-  float best = *std::max_element(most.begin(), most.end());
+  float best = logits[0];
+  for (const Lanes& lanes : most) {
+    for (size_t lane = 0; lane < kFour; ++lane) best = std::max(best, lanes[lane]);
+  }
   for (; i < logits.size(); ++i) best = std::max(best, logits[i]);
-  const auto first = std::find(logits.begin(), logits.end(), best);
-  return TokenId{static_cast<int32_t>(first == logits.end() ? 0 : first - logits.begin())};
+  size_t first = 0;
+  for (; first + kLanes <= logits.size(); first += kLanes) {
+    WholeLanes found = {};
+    for (size_t j = 0; j < kLanes; j += kFour) found |= lanes_at(logits.data() + first + j) == best;
+    if (any(found)) break;
+  }
+  while (first < logits.size() && logits[first] != best) ++first;
+  return TokenId{static_cast<int32_t>(first == logits.size() ? 0 : first)};
 }
 
 TokenId sample(std::span<float> logits, const SamplingParams& params, const SamplingPlace& place) {

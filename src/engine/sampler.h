@@ -31,6 +31,8 @@ TokenId sample(std::span<float> logits, const SamplingParams& params, const Samp
 
 /// The largest logit; ties go to the lowest id.   logits [V], V >= 1
 TokenId argmax(std::span<const float> logits);
+/// Whether no value is an infinity or NaN.
+bool all_finite(std::span<const float> values);
 
 /// Log-probabilities of the model's own softmax, summed in float64: of `chosen`, and of the `alternatives` likeliest
 /// tokens, best first, ties by id.   logits [V], finite, before sample() changes them

@@ -17,6 +17,24 @@ namespace {
 
 const std::vector<float> kLogits = {1.0f, 3.0f, 2.0f, -1.0f, 2.5f, 0.0f};
 
+TEST(Sampler, WholeVocabulariesAreSeenAtEveryLength) {
+  for (size_t n = 1; n <= 67; ++n) {
+    for (size_t at = 0; at < n; ++at) {
+      std::vector<float> logits(n, -3.0f);
+      logits[at] = -2.0f;
+      logits[n - 1] = -2.0f;  // an equal one that comes later
+      EXPECT_EQ(to_int(argmax(logits)), static_cast<int32_t>(at)) << n;
+      EXPECT_TRUE(all_finite(logits));
+      for (const float bad : {INFINITY, -INFINITY, NAN, -NAN}) {
+        logits[at] = bad;
+        EXPECT_FALSE(all_finite(logits)) << n << " " << at;
+      }
+    }
+  }
+  EXPECT_EQ(to_int(argmax(std::vector<float>(40, -INFINITY))), 0);
+  EXPECT_TRUE(all_finite(std::vector<float>(40, -std::numeric_limits<float>::max())));
+}
+
 TEST(Sampler, GreedyTakesTheLowestOfEqualIds) {
   std::vector<float> logits = {0, 5, 5, 1};
   EXPECT_EQ(sample(logits, {}, {}), TokenId{1});
