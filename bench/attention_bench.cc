@@ -7,9 +7,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <chrono>
-#include <cstdlib>
-#include <ctime>
 #include <random>
 #include <string>
 #include <vector>
@@ -18,6 +15,7 @@
 #include "backend/cpu/cpu_backend.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
+#include "bench/support.h"
 #include "tensor/dtype.h"
 
 namespace duet {
@@ -29,13 +27,6 @@ struct Options {
   int64_t heads = 16, kv_heads = 8, dim = 128, depth = 2048, rows = 1;
   double seconds = 1.0;
 };
-
-double processor_seconds() {
-  timespec t = {};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-}
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 Tensor tensor(std::vector<float>& data, Shape shape) {
   return {reinterpret_cast<std::byte*>(data.data()), DType::kF32, shape};
@@ -81,15 +72,15 @@ void measure(ThreadPool& pool, const Options& options, DType type) {
                             std::span(position).last(static_cast<size_t>(options.rows))};
   const AttentionSpec spec = {1.0f / 8.0f};
   double best = 1e30, best_processor = 1e30;
-  for (const double end = now() + options.seconds; now() < end;) {
-    const double begin = now(), processor = processor_seconds();
+  for (const double end = bench::now() + options.seconds; bench::now() < end;) {
+    const double begin = bench::now(), processor = bench::processor_seconds();
     for (int64_t layer = 0; layer < kLayers; ++layer) {
       const std::span<std::byte* const> own = view_of(layer);
       view.pages = {&own, 1};
       backend.attention(tensor(q, shape), view, places, spec, tensor(out, shape));
     }
-    best = std::min(best, (now() - begin) / kLayers);
-    best_processor = std::min(best_processor, (processor_seconds() - processor) / kLayers);
+    best = std::min(best, (bench::now() - begin) / kLayers);
+    best_processor = std::min(best_processor, (bench::processor_seconds() - processor) / kLayers);
   }
   const double macs = 2.0 * static_cast<double>(options.heads * options.dim) * static_cast<double>(options.rows) *
                       (static_cast<double>(options.depth) + static_cast<double>(options.rows + 1) / 2);
@@ -98,31 +89,7 @@ void measure(ThreadPool& pool, const Options& options, DType type) {
              best_processor * 1e6, macs / best * 1e-9, bytes / best * 1e-9);
 }
 
-int run(int count, char** words) {
-  Options options;
-  for (int i = 1; i < count; i += 2) {
-    const std::string name = words[i], value = i + 1 < count ? words[i + 1] : "";
-    char* end = nullptr;
-    const auto number = [&](int64_t least) {
-      const long long n = std::strtoll(value.c_str(), &end, 10);
-      if (n < least || n > 1 << 20) end = nullptr;
-      return static_cast<int64_t>(n);
-    };
-    if (name == "--threads") options.threads = static_cast<int>(number(0));
-    if (name == "--heads") options.heads = number(1);
-    if (name == "--kv-heads") options.kv_heads = number(1);
-    if (name == "--dim") options.dim = number(1);
-    if (name == "--depth") options.depth = number(0);
-    if (name == "--rows") options.rows = number(1);
-    if (name == "--seconds") options.seconds = std::strtod(value.c_str(), &end);
-    if (name == "--cpu" || name == "--type") {
-      (name == "--cpu" ? options.level : options.type) = value;
-      end = words[i] + name.size();
-    }
-    if (value.empty() || end == nullptr || *end != '\0') {
-      fail(ErrorCode::kUsageError, "{} {}: no such option or value", printable(name), printable(value));
-    }
-  }
+void run(const Options& options) {
   if (options.heads % options.kv_heads != 0) {
     fail(ErrorCode::kUsageError, "--heads {}: no multiple of the {} kv heads", options.heads, options.kv_heads);
   }
@@ -137,17 +104,22 @@ int run(int count, char** words) {
     measure(pool, options, type);
   }
   if (!known) fail(ErrorCode::kUsageError, "--type {}: f32, f16, bf16 or q8_0 is wanted", printable(options.type));
-  return 0;
 }
 
 }  // namespace
 }  // namespace duet
 
-int main(int count, char** words) {
-  try {
-    return duet::run(count, words);
-  } catch (const duet::Error& error) {
-    fmt::print(stderr, "error: {}\n", error.what());
-    return 1;
-  }
+int main(int argc, char** argv) {
+  duet::Options options;
+  CLI::App app("speed of the CPU backend's attention() per type of keys and values", "attention_bench");
+  duet::bench::add_machine_options(app, options.threads, options.level);
+  const CLI::Range counts(1, 1 << 20);
+  app.add_option("--heads", options.heads, "heads of queries")->check(counts);
+  app.add_option("--kv-heads", options.kv_heads, "heads of keys and values")->check(counts);
+  app.add_option("--dim", options.dim, "elements of a head")->check(counts);
+  app.add_option("--depth", options.depth, "tokens before the rows")->check(CLI::Range(0, 1 << 20));
+  app.add_option("--rows", options.rows, "rows of a call")->check(counts);
+  app.add_option("--seconds", options.seconds, "seconds for each figure")->check(CLI::Range(0.001, 1000.0));
+  app.add_option("--type", options.type, "one type of pages: f32, f16, bf16 or q8_0 (default: all)");
+  return duet::bench::main(app, argc, argv, [&] { duet::run(options); });
 }

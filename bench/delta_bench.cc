@@ -1,12 +1,11 @@
 // Speed of Gated DeltaNet in the shape of Qwen3-Next and Qwen3.5 (32 value heads, 16 key heads, dimension 128): a
 // decoded token, which reads S once, in GB/s beside a streaming read of the same bytes, and a prompt of 512 rows.
-//   delta_bench [THREADS [LEVEL [processor]]]
-// With `processor` the clock is the time of all threads, for a machine that others use: take one thread. Layers take
-// turns, so that S comes from memory. Medians of rounds; the read is measured in each of them.
+//   delta_bench [--threads N] [--cpu LEVEL] [--processor-clock]
+// With --processor-clock the clock is the time of all threads, for a machine that others use: take one thread. Layers
+// take turns, so that S comes from memory. Medians of rounds; the read is measured in each of them.
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <random>
@@ -17,17 +16,13 @@
 #include "backend/runtime.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
+#include "bench/support.h"
 
 namespace duet {
 namespace {
 
 constexpr int64_t kLayers = 24, kKeyHeads = 16, kValueHeads = 32, kDim = 128, kWidth = 4, kPrompt = 512;
 constexpr int kRounds = 9, kTokens = 32;  // tokens: two chunks, so that folds are counted as often as they come
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 class Bench {
  public:
@@ -72,19 +67,16 @@ class Bench {
                static_cast<double>(delta_.state_bytes()) / (1 << 20), matrix / (1 << 20));
     fmt::print(
         "decode: {:.1f} us a token and layer, S at {:.2f} GB/s; a read of as many bytes {:.2f} GB/s ({:.0f} %)\n",
-        median(decode) * 1e6, matrix / median(decode) / 1e9, matrix / median(read) / 1e9,
-        100 * median(read) / median(decode));
-    fmt::print("        convolution and norms {:.1f} us\n", median(rest) * 1e6);
+        bench::median(decode) * 1e6, matrix / bench::median(decode) / 1e9, matrix / bench::median(read) / 1e9,
+        100 * bench::median(read) / bench::median(decode));
+    fmt::print("        convolution and norms {:.1f} us\n", bench::median(rest) * 1e6);
     fmt::print("prompt: {:.2f} ms for {} rows of a layer, {:.1f} GMAC/s; convolution and norms {:.2f} ms\n",
-               median(prompt) * 1e3, kPrompt, work / median(prompt) / 1e9, median(prompt_rest) * 1e3);
+               bench::median(prompt) * 1e3, kPrompt, work / bench::median(prompt) / 1e9,
+               bench::median(prompt_rest) * 1e3);
   }
 
  private:
-  double now() const {
-    timespec t = {};
-    clock_gettime(clock_, &t);
-    return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-  }
+  double now() const { return bench::now(clock_); }
   static float* floats(const Buffer& buffer) { return reinterpret_cast<float*>(buffer.data()); }
   Buffer random(int64_t count, float scale) {
     Buffer buffer = backend_->allocate(count * 4);
@@ -154,13 +146,13 @@ class Bench {
 }  // namespace duet
 
 int main(int argc, char** argv) {
-  try {
-    const bool processor = argc > 3 && std::strcmp(argv[3], "processor") == 0;
-    duet::Bench bench(argc > 1 ? std::atoi(argv[1]) : 0, argc > 2 ? argv[2] : "",
-                      processor ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC);
-    bench.run();
-  } catch (const duet::Error& error) {
-    fmt::print(stderr, "delta_bench: {}\n", error.message());
-    return error.exit_status();
-  }
+  int threads = 0;
+  std::string level;
+  bool processor = false;
+  CLI::App app("speed of Gated DeltaNet in the shape of Qwen3-Next and Qwen3.5", "delta_bench");
+  duet::bench::add_machine_options(app, threads, level);
+  app.add_flag("--processor-clock", processor, "time that all threads had of the processor, not that on the wall");
+  return duet::bench::main(app, argc, argv, [&] {
+    duet::Bench(threads, level, processor ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC).run();
+  });
 }

@@ -1,7 +1,7 @@
 // Speed of the native arithmetic's linear() (docs/numerics.md) per weight type, shape and number of rows, beside what a
 // core can do at that moment:
-//   kernel_bench [--type NAME,NAME...] [--rows N,N...] [--shape NAME,NAME...] [--threads N,N...] [--rounds N] [--cpu
-//   LEVEL]
+//   kernel_bench [--type NAME,NAME...] [--rows N,N...] [--shape NAME,NAME...] [--threads N,N...] [--rounds N]
+//                [--cpu LEVEL] [--processor-clock]
 // GMAC/s counts multiplications, GB/s packed weight bytes. The limits beside them: a loop of nothing but the products
 // of an integer kernel (vpmaddubsw and vpaddw, 4 rows by 16 weights, operands in registers and the first-level cache)
 // on every thread, and a streaming read. Figures are medians of rounds; in a round every case has its turn and the
@@ -9,9 +9,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
-#include <ctime>
 #include <memory>
 #include <mutex>
 #include <random>
@@ -26,6 +24,7 @@
 #include "backend/runtime.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
+#include "bench/support.h"
 
 namespace duet {
 namespace {
@@ -34,12 +33,7 @@ namespace {
 struct Clock {
   bool processor = false;
   int threads = 1;
-  double now() const {
-    timespec t = {};
-    clock_gettime(processor ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &t);
-    const double seconds = static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-    return processor ? seconds / threads : seconds;
-  }
+  double now() const { return processor ? bench::processor_seconds() / threads : bench::now(); }
 };
 
 struct Matrix {
@@ -62,59 +56,6 @@ struct Options {
   bool processor_clock = false;
   std::string level;
 };
-
-std::vector<std::string> split(const std::string& text) {
-  std::vector<std::string> parts;
-  for (size_t at = 0; at <= text.size();) {
-    const size_t end = std::min(text.find(',', at), text.size());
-    parts.push_back(text.substr(at, end - at));
-    at = end + 1;
-  }
-  return parts;
-}
-
-/// A whole number of at least `least`.
-int64_t number(const std::string& name, const std::string& text, int64_t least) {
-  char* end = nullptr;
-  const long long value = std::strtoll(text.c_str(), &end, 10);
-  if (text.empty() || *end != '\0' || value < least || value > 1 << 20) {
-    fail(ErrorCode::kUsageError, "{} {}: a whole number from {} to {}", name, printable(text), least, 1 << 20);
-  }
-  return value;
-}
-
-std::vector<int64_t> numbers(const std::string& name, const std::string& text, int64_t least) {
-  std::vector<int64_t> values;
-  for (const std::string& part : split(text)) values.push_back(number(name, part, least));
-  return values;
-}
-
-Options parse(int argc, char** argv) {
-  Options options;
-  for (int i = 1; i < argc; i += 2) {
-    const std::string name = argv[i];
-    if (i + 1 == argc) fail(ErrorCode::kUsageError, "{}: a value is missing", printable(name));
-    const std::string value = argv[i + 1];
-    if (name == "--type") {
-      options.types = split(value);
-    } else if (name == "--shape") {
-      options.shape_names = split(value);
-    } else if (name == "--rows") {
-      options.rows = numbers(name, value, 1);
-    } else if (name == "--threads") {
-      options.threads = numbers(name, value, 0);
-    } else if (name == "--rounds") {
-      options.rounds = static_cast<int>(number(name, value, 1));
-    } else if (name == "--clock" && (value == "wall" || value == "cpu")) {
-      options.processor_clock = value == "cpu";
-    } else if (name == "--cpu") {
-      options.level = value;
-    } else {
-      fail(ErrorCode::kUsageError, "{} {}: no such option or value", printable(name), printable(value));
-    }
-  }
-  return options;
-}
 
 #if defined(__x86_64__)
 /// 8 sums of 16-bit pairs, `count` times 8 products of a word of 4 columns: 4 rows by 16 weights, as in avx2/native.cc.
@@ -191,11 +132,6 @@ WeightSource some_weights(DType type, int64_t out, int64_t in) {
   return {"w", type, out, in, read, Activations::kNative};
 }
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
 /// One type and shape: enough copies of the weight that few rows find it in memory and not in a cache.
 class Case {
  public:
@@ -237,7 +173,7 @@ class Case {
   size_t next_ = 0;
 };
 
-void bench(const Options& options, int64_t threads, const Matrix& shape) {
+void measure(const Options& options, int64_t threads, const Matrix& shape) {
   constexpr int64_t kReadBytes = int64_t{128} << 20;
   ThreadPool pool(static_cast<int>(threads));
   const Clock clock = {options.processor_clock, pool.threads()};
@@ -264,10 +200,10 @@ void bench(const Options& options, int64_t threads, const Matrix& shape) {
       }
     }
     for (size_t i = 0; i < options.rows.size(); ++i) {
-      const double s = median(seconds[i]);
+      const double s = bench::median(seconds[i]);
       fmt::print("{:7} {:5} {:10.1f} {:8.1f} {:7.1f} {:8.2f} {:7.1f}\n", name, options.rows[i], s * 1e6,
-                 one.macs(options.rows[i]) / s / 1e9, 100 * median(macs[i]), static_cast<double>(one.bytes()) / s / 1e9,
-                 100 * median(bytes[i]));
+                 one.macs(options.rows[i]) / s / 1e9, 100 * bench::median(macs[i]),
+                 static_cast<double>(one.bytes()) / s / 1e9, 100 * bench::median(bytes[i]));
     }
     std::fflush(stdout);
   }
@@ -275,7 +211,7 @@ void bench(const Options& options, int64_t threads, const Matrix& shape) {
              peak_bytes(pool, clock, memory) / 1e9);
 }
 
-void bench(const Options& options) {
+void run(const Options& options) {
   for (const std::string& name : options.shape_names) {
     const auto shape = std::find_if(shapes().begin(), shapes().end(), [&](const Matrix& s) { return s.name == name; });
     if (shape == shapes().end()) {
@@ -283,7 +219,7 @@ void bench(const Options& options) {
       for (const Matrix& s : shapes()) names += " " + s.name;
       fail(ErrorCode::kUsageError, "--shape {}: not one of{}", printable(name), names);
     }
-    for (const int64_t threads : options.threads) bench(options, threads, *shape);
+    for (const int64_t threads : options.threads) measure(options, threads, *shape);
   }
 }
 
@@ -291,10 +227,21 @@ void bench(const Options& options) {
 }  // namespace duet
 
 int main(int argc, char** argv) {
-  try {
-    duet::bench(duet::parse(argc, argv));
-  } catch (const duet::Error& error) {
-    fmt::print(stderr, "kernel_bench: {}\n", error.message());
-    return error.exit_status();
-  }
+  duet::Options options;
+  bool processor = false;
+  CLI::App app("speed of the native arithmetic's linear() per weight type, shape and number of rows", "kernel_bench");
+  const CLI::Range counts(1, 1 << 20);
+  app.add_option("--type", options.types, "weight types")->delimiter(',');
+  app.add_option("--shape", options.shape_names, "shapes of weights")->delimiter(',');
+  app.add_option("--rows", options.rows, "rows of activations")->delimiter(',')->check(counts);
+  app.add_option("--threads", options.threads, "threads (0: physical cores)")
+      ->delimiter(',')
+      ->check(CLI::Range(0, 1024));
+  app.add_option("--rounds", options.rounds, "rounds, of which the median counts")->check(counts);
+  app.add_option("--cpu", options.level, "level of the instruction set");
+  app.add_flag("--processor-clock", processor, "time that the threads had of the processor, not that on the wall");
+  return duet::bench::main(app, argc, argv, [&] {
+    options.processor_clock = processor;
+    duet::run(options);
+  });
 }

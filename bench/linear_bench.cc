@@ -1,16 +1,13 @@
 // Speed of the CPU backend's linear() per weight type and number of rows, beside what this machine can do at that
 // moment:
-//   linear_bench [--threads N] [--cpu LEVEL] [--shape OUTxIN] [--seconds S]
+//   linear_bench [--threads N] [--cpu LEVEL] [--out N] [--in N] [--seconds S]
 //                [--activations f32|native] [--type NAME]
 // GB/s counts packed weight bytes (one row) and is printed beside a streaming read; GMAC/s counts multiplications and
 // is printed beside a loop of independent float32 multiply-adds. Each figure is the best of several rounds.
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <chrono>
-#include <cstdlib>
 #include <cstring>
-#include <functional>
 #include <mutex>
 #include <random>
 #include <string>
@@ -21,23 +18,10 @@
 #include "backend/runtime.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
+#include "bench/support.h"
 
 namespace duet {
 namespace {
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
-/// Best seconds of one call among calls that fill `budget` seconds.
-double best_seconds(double budget, const std::function<void()>& call) {
-  call();
-  double best = 1e30;
-  for (const double end = now() + budget; now() < end;) {
-    const double begin = now();
-    call();
-    best = std::min(best, now() - begin);
-  }
-  return best;
-}
 
 struct Options {
   int threads = 0;
@@ -52,7 +36,7 @@ struct Options {
 double peak_macs(ThreadPool& pool, const CpuKernels& kernels, double budget) {
   constexpr int64_t kColumns = 64, kCalls = 2000;
   const int64_t rows = kernels.row_tile;
-  const double seconds = best_seconds(budget, [&] {
+  const double seconds = bench::best_seconds(budget, [&] {
     pool.parallel_for(pool.threads(), 1, [&](int64_t, int64_t, int) {
       alignas(64) float w[kColumns * 16] = {}, x[kColumns * 12] = {}, sums[12 * 16] = {};
       for (int64_t i = 0; i < kCalls; ++i) kernels.gemm(w, 16, x, kColumns, rows, sums, 16, true);
@@ -67,7 +51,7 @@ double peak_bytes(ThreadPool& pool, Backend& backend, double budget) {
   const Buffer buffer = backend.allocate(kBytes);
   std::memset(buffer.data(), 1, kBytes);
   std::vector<uint64_t> sums(static_cast<size_t>(pool.threads()) * 8);
-  const double seconds = best_seconds(budget, [&] {
+  const double seconds = bench::best_seconds(budget, [&] {
     pool.parallel_for(kBytes / kPiece, 4, [&](int64_t begin, int64_t end, int worker) {
       uint64_t s[8] = {};
       for (int64_t at = begin * kPiece; at < end * kPiece; at += 64) {
@@ -87,7 +71,7 @@ void fill_blocks(std::span<std::byte> out) {
   for (std::byte& b : out) b = static_cast<std::byte>(random() & 0x3F);
 }
 
-void bench(const Options& options) {
+void run(const Options& options) {
   ThreadPool pool(options.threads);
   const CpuLevel level = choose_cpu_level(options.level);
   const auto backend = make_cpu_backend(pool, level.name);
@@ -98,9 +82,11 @@ void bench(const Options& options) {
   fmt::print("{:6} {:>6} {:>10} {:>8} {:>8} {:>8} {:>8}\n", "type", "rows", "us", "GB/s", "% read", "GMAC/s", "% peak");
   constexpr DType kTypes[] = {DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0, DType::kQ4_K,
                               DType::kQ5_K, DType::kQ6_K, DType::kBF16, DType::kF16,  DType::kF32,  DType::kIQ4_XS};
+  bool known = false;
   for (const DType type : kTypes) {
     const DTypeInfo& info = dtype_info(type);
     if (!options.type.empty() && info.name != options.type) continue;
+    known = true;
     const int64_t in = options.in / info.block_size * info.block_size;
     // Several matrices, so that one row streams from memory and not from a cache.
     const int64_t copies = std::clamp<int64_t>((int64_t{96} << 20) / (options.out * row_bytes(info, in)), 1, 64);
@@ -128,13 +114,13 @@ void bench(const Options& options) {
                    ty = {y.data(), DType::kF32, Shape{rows, options.out}};
       const int64_t used = rows < 32 ? copies : 1;
       const double seconds =
-          best_seconds(options.seconds,
-                       [&] {
-                         for (int64_t i = 0; i < used; ++i) {
-                           const LinearTerm term{weights[static_cast<size_t>(i)].get(), {}, Epilogue::kNone, ty};
-                           backend->linear(tx, {&term, 1});
-                         }
-                       }) /
+          bench::best_seconds(options.seconds,
+                              [&] {
+                                for (int64_t i = 0; i < used; ++i) {
+                                  const LinearTerm term{weights[static_cast<size_t>(i)].get(), {}, Epilogue::kNone, ty};
+                                  backend->linear(tx, {&term, 1});
+                                }
+                              }) /
           static_cast<double>(used);
       const double gbs = static_cast<double>(weights[0]->bytes()) / seconds,
                    rate = static_cast<double>(rows * options.out * in) / seconds;
@@ -142,34 +128,24 @@ void bench(const Options& options) {
                  100 * gbs / bytes, rate / 1e9, 100 * rate / macs);
     }
   }
-}
-
-Options parse(int argc, char** argv) {
-  Options options;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string name = argv[i], value = argv[i + 1];
-    if (name == "--threads") options.threads = std::atoi(value.c_str());
-    if (name == "--cpu") options.level = value;
-    if (name == "--activations") options.activations = value == "native" ? Activations::kNative : Activations::kF32;
-    if (name == "--type") options.type = value;
-    if (name == "--seconds") options.seconds = std::atof(value.c_str());
-    if (name == "--shape") {
-      options.out = std::atoll(value.c_str());
-      options.in = std::atoll(value.substr(value.find('x') + 1).c_str());
-    }
-  }
-  if (options.out < 1 || options.in < 256) fail(ErrorCode::kUsageError, "--shape OUTxIN: OUT >= 1, IN >= 256");
-  return options;
+  if (!known) fail(ErrorCode::kUsageError, "--type {}: no weight type that is measured here", printable(options.type));
 }
 
 }  // namespace
 }  // namespace duet
 
 int main(int argc, char** argv) {
-  try {
-    duet::bench(duet::parse(argc, argv));
-  } catch (const duet::Error& error) {
-    fmt::print(stderr, "linear_bench: {}\n", error.message());
-    return error.exit_status();
-  }
+  duet::Options options;
+  std::string activations = "f32";
+  CLI::App app("speed of the CPU backend's linear() per weight type and number of rows", "linear_bench");
+  duet::bench::add_machine_options(app, options.threads, options.level);
+  app.add_option("--out", options.out, "outputs of the weight")->check(CLI::Range(1, 1 << 20));
+  app.add_option("--in", options.in, "columns of the weight")->check(CLI::Range(256, 1 << 20));
+  app.add_option("--seconds", options.seconds, "seconds for each figure")->check(CLI::Range(0.001, 1000.0));
+  app.add_option("--activations", activations, "arithmetic")->check(CLI::IsMember({"f32", "native"}));
+  app.add_option("--type", options.type, "one weight type (default: all)");
+  return duet::bench::main(app, argc, argv, [&] {
+    options.activations = activations == "native" ? duet::Activations::kNative : duet::Activations::kF32;
+    duet::run(options);
+  });
 }

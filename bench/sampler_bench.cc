@@ -1,13 +1,11 @@
 // Time of one sampled token, by method, on logits of a normal distribution (standard deviation 3).
-// usage: sampler_bench [VOCABULARY]
+//   sampler_bench [--vocabulary N]
 #include <fmt/core.h>
 
-#include <algorithm>
-#include <chrono>
-#include <cstdlib>
 #include <random>
 #include <vector>
 
+#include "bench/support.h"
 #include "engine/sampler.h"
 
 namespace {
@@ -22,18 +20,14 @@ double milliseconds(const SamplingParams& params, const std::vector<float>& logi
   std::vector<float> row;
   for (int i = 0; i < kRounds; ++i) {
     row = logits;
-    const auto begin = std::chrono::steady_clock::now();
+    const double begin = duet::bench::now();
     duet::sample(row, params, {.history = history, .prompt_tokens = 100, .position = i});
-    times.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count());
+    times.push_back(1e3 * (duet::bench::now() - begin));
   }
-  std::nth_element(times.begin(), times.begin() + kRounds / 2, times.end());
-  return times[kRounds / 2];
+  return duet::bench::median(times);
 }
 
-}  // namespace
-
-int main(int count, char** arguments) {
-  const int vocabulary = count > 1 ? std::atoi(arguments[1]) : 151936;
+void run(int vocabulary) {
   std::mt19937 random(1);
   std::normal_distribution<float> normal(0, 3);
   std::vector<float> logits(static_cast<size_t>(vocabulary));
@@ -55,8 +49,16 @@ int main(int count, char** arguments) {
   print("greedy, repeat-penalty 1.1", {.repetition_penalty = 1.1f});
   print("greedy, frequency-penalty 0.5", {.frequency_penalty = 0.5f});
   print("greedy, DRY", {.dry_multiplier = 0.8f});
-  const auto begin = std::chrono::steady_clock::now();
+  const double begin = duet::bench::now();
   for (int i = 0; i < 10; ++i) duet::token_logprobs(logits, TokenId{5}, 20);
-  fmt::print("{:<32} {:8.3f} ms\n", "logprobs, 20 alternatives",
-             std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count() / 10);
+  fmt::print("{:<32} {:8.3f} ms\n", "logprobs, 20 alternatives", 100 * (duet::bench::now() - begin));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  int vocabulary = 151936;
+  CLI::App app("time of one sampled token, by method", "sampler_bench");
+  app.add_option("--vocabulary", vocabulary, "tokens to choose from")->check(CLI::Range(21, 1 << 24));
+  return duet::bench::main(app, argc, argv, [&] { run(vocabulary); });
 }

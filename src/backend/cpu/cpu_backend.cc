@@ -156,7 +156,7 @@ void CpuBackend::kv_write(Tensor k, Tensor v, const KvView& kv, const RowPlaces&
   };
   // Scattered stores take long: few rows are worth sharing, many go in pieces that share their lines.
   const int64_t items = count * heads;
-  pool_.parallel_for(items, std::clamp<int64_t>(items / 4, 4, 16 * heads), std::ref(body));
+  pool_.parallel_for(items, std::max<int64_t>(4, std::min(items / 4, 16 * heads)), std::ref(body));
 }
 
 void CpuBackend::select_rows(Tensor x, std::span<const int32_t> rows, Tensor out) noexcept {

@@ -43,7 +43,8 @@ static_assert(kWorkerFloats >= kUnpackColumns * kPanelRows + kBlockRows * kPanel
 /// Where the sums of a block stand in the scratch of the native arithmetic, behind an expanded panel part.
 inline constexpr int64_t kNativeSums = 512 / 32 * kPanelRows * (32 + 16) / 4;  // floats: two scales, two minimums
 static_assert(kWorkerFloats >= kNativeSums + kBlockRows * kPanelRows);
-/// How many bytes ahead a level asks for packed weights: into the first-level cache and, unless 0, before that into the second.
+/// How many bytes ahead a level asks for packed weights: into the first-level cache and, unless 0, before that into the
+/// second.
 struct Ahead {
   int first, second;
 };
