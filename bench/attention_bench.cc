@@ -111,8 +111,8 @@ void run(const Options& options) {
 
 int main(int argc, char** argv) {
   duet::Options options;
-  CLI::App app("speed of the CPU backend's attention() per type of keys and values", "attention_bench");
-  duet::bench::add_machine_options(app, options.threads, options.level);
+  duet::bench::Program app("speed of the CPU backend's attention() per type of keys and values", "attention_bench");
+  app.add_machine_options(options.threads, options.level);
   const CLI::Range counts(1, 1 << 20);
   app.add_option("--heads", options.heads, "heads of queries")->check(counts);
   app.add_option("--kv-heads", options.kv_heads, "heads of keys and values")->check(counts);
@@ -121,5 +121,5 @@ int main(int argc, char** argv) {
   app.add_option("--rows", options.rows, "rows of a call")->check(counts);
   app.add_option("--seconds", options.seconds, "seconds for each figure")->check(CLI::Range(0.001, 1000.0));
   app.add_option("--type", options.type, "one type of pages: f32, f16, bf16 or q8_0 (default: all)");
-  return duet::bench::main(app, argc, argv, [&] { duet::run(options); });
+  return app.main(argc, argv, [&] { duet::run(options); });
 }

@@ -149,10 +149,9 @@ int main(int argc, char** argv) {
   int threads = 0;
   std::string level;
   bool processor = false;
-  CLI::App app("speed of Gated DeltaNet in the shape of Qwen3-Next and Qwen3.5", "delta_bench");
-  duet::bench::add_machine_options(app, threads, level);
+  duet::bench::Program app("speed of Gated DeltaNet in the shape of Qwen3-Next and Qwen3.5", "delta_bench");
+  app.add_machine_options(threads, level);
   app.add_flag("--processor-clock", processor, "time that all threads had of the processor, not that on the wall");
-  return duet::bench::main(app, argc, argv, [&] {
-    duet::Bench(threads, level, processor ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC).run();
-  });
+  return app.main(argc, argv,
+                  [&] { duet::Bench(threads, level, processor ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC).run(); });
 }

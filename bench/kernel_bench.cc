@@ -228,8 +228,8 @@ void run(const Options& options) {
 
 int main(int argc, char** argv) {
   duet::Options options;
-  bool processor = false;
-  CLI::App app("speed of the native arithmetic's linear() per weight type, shape and number of rows", "kernel_bench");
+  duet::bench::Program app("speed of the native arithmetic's linear() per weight type, shape and number of rows",
+                           "kernel_bench");
   const CLI::Range counts(1, 1 << 20);
   app.add_option("--type", options.types, "weight types")->delimiter(',');
   app.add_option("--shape", options.shape_names, "shapes of weights")->delimiter(',');
@@ -239,9 +239,7 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(0, 1024));
   app.add_option("--rounds", options.rounds, "rounds, of which the median counts")->check(counts);
   app.add_option("--cpu", options.level, "level of the instruction set");
-  app.add_flag("--processor-clock", processor, "time that the threads had of the processor, not that on the wall");
-  return duet::bench::main(app, argc, argv, [&] {
-    options.processor_clock = processor;
-    duet::run(options);
-  });
+  app.add_flag("--processor-clock", options.processor_clock,
+               "time that the threads had of the processor, not that on the wall");
+  return app.main(argc, argv, [&] { duet::run(options); });
 }

@@ -137,14 +137,14 @@ void run(const Options& options) {
 int main(int argc, char** argv) {
   duet::Options options;
   std::string activations = "f32";
-  CLI::App app("speed of the CPU backend's linear() per weight type and number of rows", "linear_bench");
-  duet::bench::add_machine_options(app, options.threads, options.level);
+  duet::bench::Program app("speed of the CPU backend's linear() per weight type and number of rows", "linear_bench");
+  app.add_machine_options(options.threads, options.level);
   app.add_option("--out", options.out, "outputs of the weight")->check(CLI::Range(1, 1 << 20));
   app.add_option("--in", options.in, "columns of the weight")->check(CLI::Range(256, 1 << 20));
   app.add_option("--seconds", options.seconds, "seconds for each figure")->check(CLI::Range(0.001, 1000.0));
   app.add_option("--activations", activations, "arithmetic")->check(CLI::IsMember({"f32", "native"}));
   app.add_option("--type", options.type, "one weight type (default: all)");
-  return duet::bench::main(app, argc, argv, [&] {
+  return app.main(argc, argv, [&] {
     options.activations = activations == "native" ? duet::Activations::kNative : duet::Activations::kF32;
     duet::run(options);
   });

@@ -58,7 +58,7 @@ void run(int vocabulary) {
 
 int main(int argc, char** argv) {
   int vocabulary = 151936;
-  CLI::App app("time of one sampled token, by method", "sampler_bench");
+  duet::bench::Program app("time of one sampled token, by method", "sampler_bench");
   app.add_option("--vocabulary", vocabulary, "tokens to choose from")->check(CLI::Range(21, 1 << 24));
-  return duet::bench::main(app, argc, argv, [&] { run(vocabulary); });
+  return app.main(argc, argv, [&] { run(vocabulary); });
 }

@@ -43,25 +43,31 @@ double best_seconds(double budget, const Call& call) {
   return best;
 }
 
-/// --threads and --cpu, as duet has them.
-inline void add_machine_options(CLI::App& app, int& threads, std::string& level) {
-  app.add_option("--threads", threads, "threads (0: as many as physical cores)")->check(CLI::Range(0, 1024));
-  app.add_option("--cpu", level, "level of the instruction set (default: the best that this CPU has)");
-}
-
-/// Reads the arguments, with --help, and runs; returns the exit status of main().
-inline int main(CLI::App& app, int argc, char** argv, const std::function<void()>& run) {
-  try {
-    app.option_defaults()->always_capture_default();
-    app.parse(argc, argv);
-    run();
-    return 0;
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error);
-  } catch (const Error& error) {
-    fmt::print(stderr, "{}: {}\n", app.get_name(), error.message());
-    return error.exit_status();
+/// A program of bench/; --help shows the defaults of its options.
+struct Program : CLI::App {
+  Program(const std::string& description, const std::string& name) : CLI::App(description, name) {
+    option_defaults()->always_capture_default();
   }
-}
+
+  /// --threads and --cpu, as duet has them.
+  void add_machine_options(int& threads, std::string& level) {
+    add_option("--threads", threads, "threads (0: as many as physical cores)")->check(CLI::Range(0, 1024));
+    add_option("--cpu", level, "level of the instruction set (default: the best that this CPU has)");
+  }
+
+  /// Reads the arguments and runs; returns the exit status of main().
+  int main(int argc, char** argv, const std::function<void()>& run) {
+    try {
+      parse(argc, argv);
+      run();
+      return 0;
+    } catch (const CLI::ParseError& error) {
+      return exit(error);
+    } catch (const Error& error) {
+      fmt::print(stderr, "{}: {}\n", get_name(), error.message());
+      return error.exit_status();
+    }
+  }
+};
 
 }  // namespace duet::bench

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -178,10 +179,8 @@ bool all_finite(std::span<const float> values) {
   size_t i = 0;
   for (; i + kLanes <= values.size(); i += kLanes) {
     WholeLanes infinite = {};
-    for (size_t lane = 0; lane < kLanes; lane += kFour) {
-      WholeLanes bits;
-      std::memcpy(&bits, values.data() + i + lane, sizeof bits);
-      infinite |= (bits & 0x7F800000) == 0x7F800000;
+    for (size_t j = 0; j < kLanes; j += kFour) {
+      infinite |= (std::bit_cast<WholeLanes>(lanes_at(values.data() + i + j)) & 0x7F800000) == 0x7F800000;
     }
     if (any(infinite)) return false;
   }
