@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -21,6 +22,8 @@ class Backend : public Device {
   /// Names the arithmetic of all ops, with its version: under one name the same inputs give the same bits, and states
   /// lie in memory alike. What changes a bit changes the version.
   virtual std::string_view arithmetic() const = 0;
+  /// body(0) to body(count - 1), each once, on the host's threads that it computes with. body must not throw.
+  virtual void on_threads(int64_t count, const std::function<void(int64_t i)>& body) noexcept;
   /// Reads and packs a weight matrix. Throws what source.read_rows throws, and out_of_memory.
   virtual std::unique_ptr<PackedWeight> pack(const WeightSource& source) = 0;
 
@@ -63,6 +66,9 @@ class Backend : public Device {
   virtual void rope(Tensor x, Tensor cos, Tensor sin) noexcept = 0;
   /// out = silu(gate) * up.   all [T, F]; out may be gate
   virtual void silu_mul(Tensor gate, Tensor up, Tensor out) noexcept = 0;
+  /// A hint: kv_write() and attention() of these rows come after the next linear(), which may bring near what they
+  /// touch. No result depends on it.
+  virtual void expect_attention(const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec) noexcept;
   /// Stores k, v [T, Hk, D], rounded once to the pages' type.
   virtual void kv_write(Tensor k, Tensor v, const KvView& kv, const RowPlaces& rows) noexcept = 0;
   /// Softmax attention of q [T, H, D] over the keys of each row's sequence up to its own position; query head h reads
@@ -87,5 +93,10 @@ class Backend : public Device {
   /// out = x / sqrt(mean(x^2) + eps) * weight * silu(z) per head.   x, out [T, Hv, Dv] (may be the same), weight [Dv]
   virtual void gated_rms_norm(Tensor x, Tensor z, Tensor weight, float eps, Tensor out) noexcept = 0;
 };
+
+inline void Backend::on_threads(int64_t count, const std::function<void(int64_t)>& body) noexcept {
+  for (int64_t i = 0; i < count; ++i) body(i);
+}
+inline void Backend::expect_attention(const KvView&, const RowPlaces&, const AttentionSpec&) noexcept {}
 
 }  // namespace duet

@@ -47,6 +47,8 @@ class Device {
   virtual void copy_to_host(void* host, const std::byte* device, int64_t bytes) noexcept = 0;
   virtual void copy(std::byte* to, const std::byte* from, int64_t bytes) noexcept = 0;
   virtual void sync() noexcept = 0;
+  /// `device` as the host may read and write it after sync(); null where only copies cross.
+  virtual std::byte* host_view(std::byte*) noexcept { return nullptr; }
 
  private:
   friend class Buffer;

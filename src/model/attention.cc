@@ -52,6 +52,13 @@ void Attention::forward(Ctx& ctx, const Batch& batch, int64_t layer, const RopeT
   const Tensor v = ctx.scratch({rows, kv_heads, dim});
   const Tensor flat_q = q.reshaped({rows, heads * dim}), flat_k = k.reshaped({rows, kv_heads * dim}),
                flat_v = v.reshaped({rows, kv_heads * dim});
+  std::vector<std::span<std::byte* const>> pages;
+  pages.reserve(batch.states.size());
+  for (const SequenceState* state : batch.states) pages.push_back(state->pages(layer));
+  const KvView kv{kv_type, kv_heads, dim, pages};
+  const RowPlaces places{batch.sequence, batch.positions};
+  const AttentionSpec visible{.scale = spec.scale, .window = spec.window, .chunk = spec.chunk};
+  ops::expect_attention(ctx, kv, places, visible);
   Tensor gate;
   if (spec.output_gate) {
     gate = ctx.scratch({rows, heads * dim});
@@ -73,14 +80,9 @@ void Attention::forward(Ctx& ctx, const Batch& batch, int64_t layer, const RopeT
   norm_heads(QkNorm::kWeightlessAfterRope);
   if (spec.temperature) apply_temperature(ctx, *spec.temperature, batch, q);
 
-  std::vector<std::span<std::byte* const>> pages;
-  pages.reserve(batch.states.size());
-  for (const SequenceState* state : batch.states) pages.push_back(state->pages(layer));
-  const KvView kv{kv_type, kv_heads, dim, pages};
-  const RowPlaces places{batch.sequence, batch.positions};
   ops::kv_write(ctx, k, v, kv, places);
   const Tensor mixed = ctx.scratch({rows, heads, dim});
-  ops::attention(ctx, q, kv, places, {.scale = spec.scale, .window = spec.window, .chunk = spec.chunk}, mixed);
+  ops::attention(ctx, q, kv, places, visible, mixed);
   const Tensor flat = mixed.reshaped({rows, heads * dim});
   if (spec.output_gate) ops::sigmoid_mul(ctx, flat, gate, flat);
   ops::linear(ctx, flat, o_proj, add_to, Epilogue::kAdd);

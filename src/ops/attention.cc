@@ -19,6 +19,11 @@ void check_rows(const KvView& kv, const RowPlaces& rows, int64_t count) {
 
 }  // namespace
 
+void expect_attention(Ctx& ctx, const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec) {
+  check_rows(kv, rows, static_cast<int64_t>(rows.position.size()));
+  ctx.backend.expect_attention(kv, rows, spec);
+}
+
 void kv_write(Ctx& ctx, const Tensor& k, const Tensor& v, const KvView& kv, const RowPlaces& rows) {
   DUET_CHECK((k.shape == v.shape && k.shape == Shape{k.dim(0), kv.kv_heads, kv.head_dim}));
   check_rows(kv, rows, k.dim(0));

@@ -48,6 +48,12 @@ void CpuBackend::copy(std::byte* to, const std::byte* from, int64_t bytes) noexc
   if (bytes > 0) std::memmove(to, from, static_cast<size_t>(bytes));
 }
 
+void CpuBackend::on_threads(int64_t count, const std::function<void(int64_t i)>& body) noexcept {
+  pool_.parallel_for(count, 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) body(i);
+  });
+}
+
 std::unique_ptr<PackedWeight> CpuBackend::pack(const WeightSource& source) {
   std::unique_ptr<CpuPackedWeight> weight = pack_cpu_weight(source, level_.kernels, pool_, *this);
   reserve_activations(weight->cols());
@@ -127,8 +133,14 @@ void CpuBackend::silu_mul(Tensor gate, Tensor up, Tensor out) noexcept {
   pool_.parallel_for(count, kSmall, std::ref(body));
 }
 
+void CpuBackend::expect_attention(const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec) noexcept {
+  const std::lock_guard lock(activations_mutex_);
+  expected_.expect(kv, rows, spec, pool_.threads());
+}
+
 /// Items of kv_write() whose places are asked for before they are written.
 constexpr int64_t kKeysAhead = 2;
+constexpr int64_t kLineFloats = 16;
 
 void CpuBackend::kv_write(Tensor k, Tensor v, const KvView& kv, const RowPlaces& rows) noexcept {
   const int64_t heads = kv.kv_heads, dim = kv.head_dim;
@@ -136,27 +148,34 @@ void CpuBackend::kv_write(Tensor k, Tensor v, const KvView& kv, const RowPlaces&
   const KvRounding round = kv.dtype == DType::kF16    ? level_.kernels.round_f16
                            : kv.dtype == DType::kBF16 ? level_.kernels.round_bf16
                                                       : nullptr;
-  const auto page_of = [&](int64_t i) {
-    const auto t = static_cast<size_t>(i / heads);
-    return kv.pages[static_cast<size_t>(rows.sequence[t])][static_cast<size_t>(rows.position[t] / KvView::kPageTokens)];
+  const auto page_of = [&](int64_t t) {
+    return kv.pages[static_cast<size_t>(rows.sequence[static_cast<size_t>(t)])]
+                   [static_cast<size_t>(rows.position[static_cast<size_t>(t)] / KvView::kPageTokens)];
   };
-  const auto slot_of = [&](int64_t i) { return rows.position[static_cast<size_t>(i / heads)] % KvView::kPageTokens; };
-  // Item i is head i % heads of row i / heads.
+  const auto slot_of = [&](int64_t t) { return rows.position[static_cast<size_t>(t)] % KvView::kPageTokens; };
+  // Item i is row i % count of head i / count: so a thread writes the heads that it will read in attention(), and the
+  // slots of a page, which share lines, follow one another.
   const auto body = [&](int64_t begin, int64_t end, int) {
-    // The slots of a page share lines: of a prompt the row before has them already.
     const auto fetch = [&](int64_t i) {
-      if (i >= end || (i - heads >= begin && page_of(i - heads) == page_of(i))) return;
-      fetch_key_places(kv, page_of(i), i % heads, slot_of(i));
+      if (i >= end) return;
+      const int64_t t = i % count, head = i / count;
+      for (int64_t d = 0; d < dim; d += kLineFloats) {  // of another core
+        __builtin_prefetch(k.f32() + (t * heads + head) * dim + d);
+        __builtin_prefetch(v.f32() + (t * heads + head) * dim + d);
+      }
+      if (i > begin && t > 0 && page_of(t - 1) == page_of(t)) return;
+      fetch_key_places(kv, page_of(t), head, slot_of(t));
     };
     for (int64_t i = begin; i < begin + kKeysAhead; ++i) fetch(i);
     for (int64_t i = begin; i < end; ++i) {
       fetch(i + kKeysAhead);
-      store_kv(kv, page_of(i), i % heads, slot_of(i), k.f32() + i * dim, v.f32() + i * dim, round);
+      const int64_t t = i % count, head = i / count, at = (t * heads + head) * dim;
+      store_kv(kv, page_of(t), head, slot_of(t), k.f32() + at, v.f32() + at, round);
     }
   };
   // Scattered stores take long: few rows are worth sharing, many go in pieces that share their lines.
   const int64_t items = count * heads;
-  pool_.parallel_for(items, std::max<int64_t>(4, std::min(items / 4, 16 * heads)), std::ref(body));
+  pool_.parallel_for(items, std::max<int64_t>(4, std::min(items / 4, 4 * KvView::kPageTokens)), std::ref(body));
 }
 
 void CpuBackend::select_rows(Tensor x, std::span<const int32_t> rows, Tensor out) noexcept {

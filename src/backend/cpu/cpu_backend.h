@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "backend/backend.h"
+#include "backend/cpu/fetch_plan.h"
 #include "backend/cpu/level.h"
 #include "backend/cpu/packed_weight.h"
 #include "backend/cpu/slab_memory.h"
@@ -26,6 +27,8 @@ class CpuBackend final : public Backend {
   void copy_to_host(void* host, const std::byte* device, int64_t bytes) noexcept override;
   void copy(std::byte* to, const std::byte* from, int64_t bytes) noexcept override;
   void sync() noexcept override {}
+  std::byte* host_view(std::byte* device) noexcept override { return device; }
+  void on_threads(int64_t count, const std::function<void(int64_t i)>& body) noexcept override;
 
   std::string_view name() const override { return "cpu"; }
   std::string_view arithmetic() const override;
@@ -47,6 +50,7 @@ class CpuBackend final : public Backend {
   void rms_norm(Tensor x, Tensor weight, float eps, Tensor out) noexcept override;
   void rope(Tensor x, Tensor cos, Tensor sin) noexcept override;
   void silu_mul(Tensor gate, Tensor up, Tensor out) noexcept override;
+  void expect_attention(const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec) noexcept override;
   void kv_write(Tensor k, Tensor v, const KvView& kv, const RowPlaces& rows) noexcept override;
   void attention(Tensor q, const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec,
                  Tensor out) noexcept override;
@@ -90,7 +94,7 @@ class CpuBackend final : public Backend {
   }
 
   /// Elements below which a row-wise op is not worth waking the workers for.
-  static constexpr int64_t kSmall = 16384;
+  static constexpr int64_t kSmall = 4096;
 
   ThreadPool& pool_;
   CpuLevel level_;
@@ -100,6 +104,7 @@ class CpuBackend final : public Backend {
   Buffer attention_parts_;  // [threads, kAttentionParts]; none for one thread
   std::mutex activations_mutex_;
   Buffer activations_;  // a block of activation rows in row tiles
+  FetchPlan expected_;  // of what follows the next linear_native()
 };
 
 }  // namespace duet

@@ -136,6 +136,7 @@ void CpuBackend::linear_native(std::span<const RowGroup> groups) noexcept {
   };
   // The panels of all terms of all groups in a row: the threads share them as one loop.
   const auto body = [&](int64_t begin, int64_t end, int worker) {
+    expected_.fetch(begin, end, panels);
     int64_t first = 0;
     each_group([&](size_t g, const RoundedGroup& rounded) {
       if (first >= end) return;
@@ -162,6 +163,7 @@ void CpuBackend::linear_native(std::span<const RowGroup> groups) noexcept {
   // Each chunk walks over the groups to its place: of many experts it takes at least as many panels.
   const int64_t least = grain(most_rows == 1 ? kOneRowWork : kBlockWork, work);
   pool_.parallel_for(panels, std::max(least, static_cast<int64_t>(groups.size())), std::ref(body));
+  expected_.clear();
 }
 
 }  // namespace duet
