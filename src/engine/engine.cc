@@ -6,54 +6,12 @@
 #include <utility>
 
 #include "base/check.h"
+#include "engine/choice.h"
 #include "engine/engine_state.h"
 #include "engine/sampler.h"
 #include "ops/device.h"
 
 namespace duet {
-namespace {
-
-Error non_finite(std::string_view what, int64_t position) {
-  return Error(ErrorCode::kNonFinite, fmt::format("non-finite value in the {} of position {}", what, position),
-               "the weights hold NaN or Inf, or the activations overflowed");
-}
-
-/// The next token of a request: what its guide forces, else the sampler's choice. Throws what the guide throws.
-///   logits [V], of its last row; changed in place
-struct NextToken {
-  TokenChosen chosen;
-  bool forced;
-};
-NextToken choose(const Running& r, std::span<float> logits) {
-  const Request& request = r.request;
-  std::optional<TokenId> forced;
-  if (request.guide) forced = request.guide->forced();
-  if (forced && (to_int(*forced) < 0 || to_int(*forced) >= static_cast<int64_t>(logits.size()))) {
-    fail(ErrorCode::kBadValue, "the guide forces token id {}, legal: 0 to {}", to_int(*forced), logits.size() - 1);
-  }
-  std::vector<float> raw;
-  if (request.logprobs >= 0) raw.assign(logits.begin(), logits.end());
-  TokenChosen chosen{r.id, TokenId{-1}};
-  if (forced) {
-    chosen.id = *forced;
-  } else {
-    chosen.id = sample(logits, request.sampling,
-                       {.history = r.tokens,
-                        .prompt_tokens = r.prompt_tokens(),
-                        .position = static_cast<int64_t>(r.tokens.size()),
-                        .choice = request.choice});
-  }
-  if (request.logprobs >= 0) {
-    TokenLogprobs logprobs = token_logprobs(raw, chosen.id, request.logprobs);
-    chosen.logprob = logprobs.chosen;
-    chosen.alternatives = std::move(logprobs.alternatives);
-  }
-  if (request.guide) request.guide->accept(chosen.id);
-  return {std::move(chosen), forced.has_value()};
-}
-
-}  // namespace
-
 Engine::Engine(std::shared_ptr<const Decoder> decoder, const EngineOptions& options)
     : state_(std::make_unique<State>()) {
   const int64_t own = decoder->spec().context_tokens;
@@ -156,29 +114,29 @@ void Engine::State::finish(Running& r, FinishReason reason, TokenId stop, std::v
   cache.keep(std::move(r.tokens), std::move(r.state));
 }
 
-/// Chooses the next token of a request whose last row was computed. Returns whether the request goes on.
-bool Engine::State::judge(Running& r, std::span<float> logits, std::vector<EngineEvent>& events) {
-  const auto position = static_cast<int64_t>(r.tokens.size());
-  if (!all_finite(logits)) {
-    events.emplace_back(RequestFailed{r.id, non_finite("logits", position - 1)});
+/// Goes on with what was chosen for a request after its last row. Returns whether the request goes on.
+bool Engine::State::judge(Running& r, Choice choice, std::vector<EngineEvent>& events) {
+  if (choice.error() == nullptr && r.request.guide) {
+    try {
+      r.request.guide->accept(std::get<TokenChosen>(choice.result).id);
+    } catch (const Error& error) {
+      choice.result = error;
+    }
+  }
+  if (const Error* error = choice.error()) {
+    events.emplace_back(RequestFailed{r.id, *error});
     return false;
   }
-  NextToken next;
-  try {
-    next = choose(r, logits);
-  } catch (const Error& error) {
-    events.emplace_back(RequestFailed{r.id, error});
-    return false;
-  }
-  const TokenId id = next.chosen.id;
+  auto& chosen = std::get<TokenChosen>(choice.result);
+  const TokenId id = chosen.id;
   const auto& stops = r.request.stop_ids;
-  if (!next.forced && std::find(stops.begin(), stops.end(), id) != stops.end()) {
+  if (!choice.forced && std::find(stops.begin(), stops.end(), id) != stops.end()) {
     finish(r, FinishReason::kStop, id, events);
     return false;
   }
   r.tokens.push_back(id);
   ++r.new_tokens;
-  events.emplace_back(std::move(next.chosen));
+  events.emplace_back(std::move(chosen));
   if (r.request.max_new_tokens > 0 && r.new_tokens >= r.request.max_new_tokens) {
     finish(r, FinishReason::kLength, TokenId{-1}, events);
     return false;
@@ -190,9 +148,14 @@ bool Engine::State::judge(Running& r, std::span<float> logits, std::vector<Engin
   return true;
 }
 
-/// judge() for a request and, where its prompt has just been computed, for those that waited for it.
-void Engine::State::judge_all(Running& r, std::span<float> logits, std::vector<EngineEvent>& events,
-                              std::vector<RequestId>& ended) {
+bool Engine::State::has_followers(const Running& r) const {
+  return std::any_of(running.begin(), running.end(), [&](const Running& one) { return one.leader == r.id; });
+}
+
+/// judge() for a request and, where its prompt has just been computed, for those that waited for it. `choice`: of the
+/// request, where it was chosen already; then none waited.
+void Engine::State::judge_all(Running& r, std::optional<Choice> choice, std::span<float> logits, const LogitScan& scan,
+                              std::vector<EngineEvent>& events, std::vector<RequestId>& ended) {
   std::vector<Running*> all = {&r};
   for (Running& follower : running) {
     if (follower.leader != r.id) continue;
@@ -204,13 +167,17 @@ void Engine::State::judge_all(Running& r, std::span<float> logits, std::vector<E
   const std::vector<float> kept(logits.begin(), all.size() > 1 ? logits.end() : logits.begin());
   for (Running* one : all) {
     if (one != &r) std::copy(kept.begin(), kept.end(), logits.begin());
-    if (!judge(*one, logits, events)) ended.push_back(one->id);
+    if (!choice) {
+      choice = begin_choice(*one, static_cast<int64_t>(logits.size()));
+      choose(*one, logits, scan, *choice);
+    }
+    if (!judge(*one, *std::exchange(choice, std::nullopt), events)) ended.push_back(one->id);
   }
 }
 
 /// Judges row `row` of the last token and the drafts behind it: row i + 1 counts only where the model chose draft i.
-void Engine::State::judge_part(Part& part, size_t row, std::span<float> logits, std::vector<EngineEvent>& events,
-                               std::vector<RequestId>& ended) {
+void Engine::State::judge_part(Part& part, size_t row, std::optional<Choice> choice, std::span<float> logits,
+                               const LogitScan& scan, std::vector<EngineEvent>& events, std::vector<RequestId>& ended) {
   Running& r = *part.running;
   if (part.stopped) return;
   if (row > 0) {
@@ -218,7 +185,7 @@ void Engine::State::judge_part(Part& part, size_t row, std::span<float> logits, 
     r.state->advance_to(part.end + static_cast<int64_t>(row));
   }
   const size_t ended_before = ended.size();
-  judge_all(r, logits, events, ended);
+  judge_all(r, std::move(choice), logits, scan, events, ended);
   const bool goes_on = std::find(ended.begin() + static_cast<int64_t>(ended_before), ended.end(), r.id) == ended.end();
   part.stopped = !goes_on || row == part.drafts.size() || r.tokens.back() != part.drafts[row];
 }
@@ -316,13 +283,31 @@ std::vector<EngineEvent> Engine::step() {
     }
     s.arena.rewind(mark);
     const Tensor tile = s.decoder->head(ctx, normed, selected);
-    const size_t values = count * static_cast<size_t>(vocabulary);
-    if (s.step_logits.size() < values) s.step_logits.resize(values);
-    const auto logits = std::span(s.step_logits).first(values);
-    ops::download(ctx, tile, logits);
+    const std::span<float> logits = ops::on_host(ctx, tile, s.step_logits);
+    const auto logits_of = [&](size_t i) {
+      return logits.subspan(i * static_cast<size_t>(vocabulary), static_cast<size_t>(vocabulary));
+    };
+    // What comes behind a draft depends on whether it counts, and of those that wait for a prompt each wants the logits
+    // as they are: all others are chosen at once.
+    std::vector<std::optional<Choice>> choices(count);
+    std::vector<LogitScan> scans(count, LogitScan(static_cast<size_t>(vocabulary)));
     for (size_t i = 0; i < count; ++i) {
-      const auto row = logits.subspan(i * static_cast<size_t>(vocabulary), static_cast<size_t>(vocabulary));
-      s.judge_part(*wanted[first + i].part, wanted[first + i].row, row, events, failed);
+      const auto& [part, row] = wanted[first + i];
+      if (row == 0 && !s.has_followers(*part->running)) choices[i] = begin_choice(*part->running, vocabulary);
+    }
+    // Of all rows the first parts first: threads share them as they shared the head's columns.
+    constexpr size_t kParts = 8;
+    ops::on_threads(ctx, static_cast<int64_t>(kParts * count), [&](int64_t item) {
+      const size_t i = static_cast<size_t>(item) % count;
+      scans[i].scan(logits_of(i), static_cast<size_t>(item) / count, kParts);
+    });
+    ops::on_threads(ctx, static_cast<int64_t>(count), [&](int64_t item) {
+      const auto i = static_cast<size_t>(item);
+      if (choices[i]) choose(*wanted[first + i].part->running, logits_of(i), scans[i], *choices[i]);
+    });
+    for (size_t i = 0; i < count; ++i) {
+      s.judge_part(*wanted[first + i].part, wanted[first + i].row, std::move(choices[i]), logits_of(i), scans[i],
+                   events, failed);
     }
   }
   s.arena.rewind(mark);

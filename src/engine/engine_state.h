@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "engine/logit_scan.h"
 #include "engine/speculative.h"
 #include "engine/state_cache.h"
 #include "model/decoder.h"
@@ -71,6 +72,8 @@ struct Part {
   bool stopped = false;  // no further row of it is judged
 };
 
+struct Choice;
+
 /// All that an engine holds. Members are commented where they are defined.
 struct Engine::State {
   std::shared_ptr<const Decoder> decoder;
@@ -93,12 +96,14 @@ struct Engine::State {
   void replace_leader(RequestId gone);
   void drop(RequestId id);
   void finish(Running& r, FinishReason reason, TokenId stop, std::vector<EngineEvent>& events);
-  bool judge(Running& r, std::span<float> logits, std::vector<EngineEvent>& events);
+  bool judge(Running& r, Choice choice, std::vector<EngineEvent>& events);
+  bool has_followers(const Running& r) const;
   std::vector<TokenId> drafts_for(Running& r, int64_t step_rows);
-  void judge_part(Part& part, size_t row, std::span<float> logits, std::vector<EngineEvent>& events,
-                  std::vector<RequestId>& ended);
+  void judge_part(Part& part, size_t row, std::optional<Choice> choice, std::span<float> logits, const LogitScan& scan,
+                  std::vector<EngineEvent>& events, std::vector<RequestId>& ended);
   void draft_by_mtp(Ctx& ctx, const Tensor& normed, std::span<Part> parts, bool wants_drafts);
-  void judge_all(Running& r, std::span<float> logits, std::vector<EngineEvent>& events, std::vector<RequestId>& ended);
+  void judge_all(Running& r, std::optional<Choice> choice, std::span<float> logits, const LogitScan& scan,
+                 std::vector<EngineEvent>& events, std::vector<RequestId>& ended);
 };
 
 }  // namespace duet

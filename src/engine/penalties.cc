@@ -116,6 +116,11 @@ std::unordered_map<int32_t, int64_t> dry_repeats(std::span<const TokenId> histor
   return repeats;
 }
 
+bool has_penalties(const SamplingParams& params) {
+  return !params.logit_bias.empty() || params.repetition_penalty != 1.0f || params.presence_penalty != 0.0f ||
+         params.frequency_penalty != 0.0f || params.dry_multiplier != 0.0f;
+}
+
 void apply_penalties(std::span<float> logits, std::span<const TokenId> history, int64_t prompt_tokens,
                      const SamplingParams& params) {
   add_bias(logits, params);

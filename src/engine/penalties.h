@@ -19,6 +19,9 @@ namespace duet {
 void apply_penalties(std::span<float> logits, std::span<const TokenId> history, int64_t prompt_tokens,
                      const SamplingParams& params);
 
+/// Whether apply_penalties() does anything.
+bool has_penalties(const SamplingParams& params);
+
 /// How long a repetition each token would prolong: for a token x the largest number of tokens before an earlier x that
 /// are also the last tokens of `history`, in order, not reaching back across the last breaker; only where this is at
 /// least `allowed_length`. A token that is a breaker by itself is not in it.  `vocabulary` bounds the ids.

@@ -1,10 +1,7 @@
 #include "engine/sampler.h"
 
 #include <algorithm>
-#include <array>
-#include <bit>
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 #include "engine/noise.h"
@@ -19,41 +16,29 @@ struct Candidate {
   double weight = 0.0;  // exp(logit - the largest one), once weigh() was called
 };
 
-// The vocabulary is passed over for every token: in vectors that every 64-bit processor has, which compilers do not
-// make of these loops by themselves.
-constexpr size_t kFour = 4, kLanes = 16;
-using Lanes [[gnu::vector_size(16)]] = float;
-using WholeLanes [[gnu::vector_size(16)]] = int32_t;
-
-Lanes lanes_at(const float* p) {
-  Lanes lanes;
-  std::memcpy(&lanes, p, sizeof lanes);
-  return lanes;
-}
-bool any(WholeLanes x) { return (x[0] | x[1] | x[2] | x[3]) != 0; }
-
 bool better(const Candidate& a, const Candidate& b) { return a.logit != b.logit ? a.logit > b.logit : a.id < b.id; }
 
-/// The `count` largest logits, in no order; ties by id. One pass, with a buffer that is cut back when it is full.
-///   logits [V], count 1 to V
-std::vector<Candidate> largest(std::span<const float> logits, size_t count) {
+/// The `count` largest logits, in no order; ties by id. One pass over the pieces that can have any of them, with a
+/// buffer that is cut back when it is full.   logits [V], count 1 to V
+std::vector<Candidate> largest(std::span<const float> logits, const LogitScan& scan, size_t count) {
+  const float reached = scan.reached_by(count);
   std::vector<Candidate> best;
   const size_t room = std::min(logits.size(), 2 * count + 64);
   best.reserve(room);
+  double threshold = -std::numeric_limits<double>::infinity();
   const auto cut = [&] {
     if (best.size() <= count) return;
     std::nth_element(best.begin(), best.begin() + static_cast<int64_t>(count - 1), best.end(), better);
     best.resize(count);
+    threshold = best.back().logit;  // of equal logits the later ids lose, so only what is larger gets in
   };
-  size_t next = 0;
-  for (; next < room; ++next) best.push_back({static_cast<int32_t>(next), static_cast<double>(logits[next])});
-  while (next < logits.size()) {
-    cut();
-    // Of equal logits the later ids lose, so only what is larger gets in.
-    const double threshold = best.back().logit;
-    for (; next < logits.size() && best.size() < room; ++next) {
-      if (const auto logit = static_cast<double>(logits[next]); logit > threshold)
-        best.push_back({static_cast<int32_t>(next), logit});
+  for (size_t piece = 0; piece < scan.pieces(); ++piece) {
+    if (scan.largest(piece) < reached || static_cast<double>(scan.largest(piece)) <= threshold) continue;
+    for (size_t i = LogitScan::begin_of(piece); i < scan.end_of(piece); ++i) {
+      const auto logit = static_cast<double>(logits[i]);
+      if (logits[i] < reached || logit <= threshold) continue;
+      best.push_back({static_cast<int32_t>(i), logit});
+      if (best.size() == room) cut();
     }
   }
   cut();
@@ -64,17 +49,25 @@ std::vector<Candidate> largest(std::span<const float> logits, size_t count) {
 class KeptSet {
  public:
   /// All tokens whose scaled logit is at most `reach` below the largest one.
-  KeptSet(std::span<const float> logits, float temperature, double reach) {
-    const auto divisor = static_cast<double>(temperature);
-    const double least = static_cast<double>(logits[static_cast<size_t>(to_int(argmax(logits)))]) / divisor - reach;
-    kept_.reserve(logits.size());
-    for (size_t i = 0; i < logits.size(); ++i) {
-      const double scaled = static_cast<double>(logits[i]) / divisor;
-      if (!(scaled < least)) kept_.push_back({static_cast<int32_t>(i), scaled});
+  KeptSet(std::span<const float> logits, const LogitScan& scan, float temperature, double reach) {
+    const auto scaled = [divisor = static_cast<double>(temperature)](float logit) {
+      return static_cast<double>(logit) / divisor;
+    };
+    const double least = scaled(logits[static_cast<size_t>(to_int(scan.argmax(logits)))]) - reach;
+    const auto within = [&](size_t piece) { return scaled(scan.largest(piece)) >= least; };
+    size_t room = 0;
+    for (size_t piece = 0; piece < scan.pieces(); ++piece) room += within(piece) ? LogitScan::kPiece : 0;
+    kept_.reserve(room);
+    for (size_t piece = 0; piece < scan.pieces(); ++piece) {
+      if (!within(piece)) continue;
+      for (size_t i = LogitScan::begin_of(piece); i < scan.end_of(piece); ++i) {
+        if (!(scaled(logits[i]) < least)) kept_.push_back({static_cast<int32_t>(i), scaled(logits[i])});
+      }
     }
   }
   /// The `count` largest ones.
-  KeptSet(std::span<const float> logits, float temperature, size_t count) : kept_(largest(logits, count)) {
+  KeptSet(std::span<const float> logits, const LogitScan& scan, float temperature, size_t count)
+      : kept_(largest(logits, scan, count)) {
     for (Candidate& c : kept_) c.logit /= static_cast<double>(temperature);
   }
 
@@ -175,55 +168,29 @@ class KeptSet {
 
 }  // namespace
 
-bool all_finite(std::span<const float> values) {
-  size_t i = 0;
-  for (; i + kLanes <= values.size(); i += kLanes) {
-    WholeLanes infinite = {};
-    for (size_t j = 0; j < kLanes; j += kFour) {
-      infinite |= (std::bit_cast<WholeLanes>(lanes_at(values.data() + i + j)) & 0x7F800000) == 0x7F800000;
-    }
-    if (any(infinite)) return false;
-  }
-  return std::all_of(values.begin() + static_cast<int64_t>(i), values.end(), [](float v) { return std::isfinite(v); });
-}
+bool all_finite(std::span<const float> values) { return LogitScan(values).finite(); }
 
-TokenId argmax(std::span<const float> logits) {
-  // Lanes that do not wait for one another; which of equal logits comes first is looked for afterwards.
-  std::array<Lanes, kLanes / kFour> most;
-  most.fill(Lanes{} + logits[0]);
-  size_t i = 0;
-  for (; i + kLanes <= logits.size(); i += kLanes) {
-    for (size_t j = 0; j < most.size(); ++j) {
-      const Lanes v = lanes_at(logits.data() + i + kFour * j);
-      most[j] = v > most[j] ? v : most[j];
-    }
-  }
-  float best = logits[0];
-  for (const Lanes& lanes : most) {
-    for (size_t lane = 0; lane < kFour; ++lane) best = std::max(best, lanes[lane]);
-  }
-  for (; i < logits.size(); ++i) best = std::max(best, logits[i]);
-  size_t first = 0;
-  for (; first + kLanes <= logits.size(); first += kLanes) {
-    WholeLanes found = {};
-    for (size_t j = 0; j < kLanes; j += kFour) found |= lanes_at(logits.data() + first + j) == best;
-    if (any(found)) break;
-  }
-  while (first < logits.size() && logits[first] != best) ++first;
-  return TokenId{static_cast<int32_t>(first == logits.size() ? 0 : first)};
-}
+TokenId argmax(std::span<const float> logits) { return LogitScan(logits).argmax(logits); }
 
 TokenId sample(std::span<float> logits, const SamplingParams& params, const SamplingPlace& place) {
-  apply_penalties(logits, place.history, place.prompt_tokens, params);
-  if (params.temperature == 0.0f || params.top_k == 1) return argmax(logits);
+  return sample(logits, LogitScan(logits), params, place);
+}
+
+TokenId sample(std::span<float> logits, LogitScan scan, const SamplingParams& params, const SamplingPlace& place) {
+  if (has_penalties(params)) {
+    apply_penalties(logits, place.history, place.prompt_tokens, params);
+    scan.scan(logits, 0, 1);
+  }
+  if (params.temperature == 0.0f || params.top_k == 1) return scan.argmax(logits);
 
   const bool xtc = params.xtc_probability > 0.0f && params.xtc_threshold <= 0.5f;
   // Where no step looks at the whole distribution, what is out of reach of the draw need not be looked at.
   const bool whole = params.top_p < 1.0f || params.typical_p < 1.0f || xtc;
-  const double reach = whole ? INFINITY : kMaxGumbel - kMinGumbel;
+  double reach = whole ? INFINITY : kMaxGumbel - kMinGumbel;
+  if (!whole && params.min_p > 0.0f) reach = std::min(reach, 1 - std::log(static_cast<double>(params.min_p)));
   const bool select = params.top_k > 0 && params.top_k < static_cast<int64_t>(logits.size());
-  KeptSet kept = select ? KeptSet(logits, params.temperature, static_cast<size_t>(params.top_k))
-                        : KeptSet(logits, params.temperature, reach);
+  KeptSet kept = select ? KeptSet(logits, scan, params.temperature, static_cast<size_t>(params.top_k))
+                        : KeptSet(logits, scan, params.temperature, reach);
   const NoisePlace noise{params.seed, place.choice, place.position};
   if (params.top_p < 1.0f) kept.top_p(static_cast<double>(params.top_p));
   if (params.min_p > 0.0f) kept.min_p(static_cast<double>(params.min_p));
@@ -235,7 +202,8 @@ TokenId sample(std::span<float> logits, const SamplingParams& params, const Samp
 }
 
 TokenLogprobs token_logprobs(std::span<const float> logits, TokenId chosen, int64_t alternatives) {
-  const auto best = static_cast<double>(logits[static_cast<size_t>(to_int(argmax(logits)))]);
+  const LogitScan scan(logits);
+  const auto best = static_cast<double>(logits[static_cast<size_t>(to_int(scan.argmax(logits)))]);
   double total = 0;
   for (const float logit : logits) total += std::exp(static_cast<double>(logit) - best);
   const double log_total = std::log(total);
@@ -245,7 +213,7 @@ TokenLogprobs token_logprobs(std::span<const float> logits, TokenId chosen, int6
   TokenLogprobs result;
   result.chosen = logprob(static_cast<double>(logits[static_cast<size_t>(to_int(chosen))]));
   if (alternatives <= 0) return result;
-  auto top = largest(logits, std::min(static_cast<size_t>(alternatives), logits.size()));
+  auto top = largest(logits, scan, std::min(static_cast<size_t>(alternatives), logits.size()));
   std::sort(top.begin(), top.end(), better);
   for (const Candidate& c : top) result.alternatives.push_back({TokenId{c.id}, logprob(c.logit)});
   return result;

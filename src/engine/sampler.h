@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "engine/logit_scan.h"
 #include "engine/request.h"
 
 namespace duet {
@@ -28,6 +29,8 @@ struct SamplingPlace {
 /// draw. Each step keeps at least one token.
 ///   logits : [V], V >= 1, finite; changed in place
 TokenId sample(std::span<float> logits, const SamplingParams& params, const SamplingPlace& place);
+/// The same with the logits' scan, where there is one.
+TokenId sample(std::span<float> logits, LogitScan scan, const SamplingParams& params, const SamplingPlace& place);
 
 /// The largest logit; ties go to the lowest id.   logits [V], V >= 1
 TokenId argmax(std::span<const float> logits);
