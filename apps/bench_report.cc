@@ -85,8 +85,9 @@ std::vector<BenchRow> limit_rows(const BenchResult& result) {
   const auto read = [&](std::string name, const Summary& rate) {
     return BenchRow{std::move(name), figure_text(rate.median / kGiga) + " GB/s", range_text(rate, kGiga)};
   };
-  std::vector<BenchRow> rows = {read(fmt::format("memory, {} threads", result.threads), limits.read),
-                                read("memory, one thread", limits.read_one_thread)};
+  const std::string size = human_bytes(static_cast<uint64_t>(limits.read_buffer_bytes));
+  std::vector<BenchRow> rows = {read(fmt::format("{} of memory, {} threads", size, result.threads), limits.read),
+                                read(fmt::format("{} of memory, one thread", size), limits.read_one_thread)};
   for (const PeakRate& peak : limits.peaks) {
     rows.push_back({std::string(peak.arithmetic), figure_text(peak.macs_per_second / kGiga) + " GMAC/s",
                     std::string(peak.instruction)});
@@ -208,6 +209,7 @@ Json bench_json(const BenchResult& result) {
   object.emplace_back("prefill_share_of_peak", result.share.reading);
   object.emplace_back("decode_share_of_memory", result.share.writing);
   Json::Object limits;
+  limits.emplace_back("read_buffer_bytes", result.limits.read_buffer_bytes);
   add_summary(limits, "read_bytes_per_s", result.limits.read);
   add_summary(limits, "read_one_thread_bytes_per_s", result.limits.read_one_thread);
   for (const PeakRate& peak : result.limits.peaks) {

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "base/fetch_line.h"
 #include "tensor/round_row.h"
 
 namespace duet {
@@ -97,7 +98,7 @@ void fetch_key_places(const KvView& kv, const std::byte* page, int64_t head, int
   if (dtype_info(kv.dtype).block_size > 1) return;
   const int64_t bytes = dtype_info(kv.dtype).block_bytes;
   const std::byte* const keys = page + kv.keys_at(head) + slot * bytes;
-  for (int64_t d = 0; d < kv.head_dim; ++d) __builtin_prefetch(keys + d * kTokens * bytes, 1);
+  for (int64_t d = 0; d < kv.head_dim; ++d) fetch_line<FetchFor::kWriting>(keys + d * kTokens * bytes);
 }
 
 void load_key(const KvView& kv, const std::byte* page, int64_t head, int64_t slot, float* out) noexcept {

@@ -16,25 +16,34 @@ namespace {
 
 constexpr uint64_t kMaxTextBytes = uint64_t{64} << 20;
 constexpr double kReadSeconds = 0.12, kPeakSeconds = 0.1;
+/// What is read beside a model is as much as its step reads, within what caches can hold and what is spared for it.
+constexpr int64_t kLeastReadBytes = int64_t{64} << 20, kMostReadBytes = int64_t{1} << 30;
 
 double to_double(int64_t value) { return static_cast<double>(value); }
 
-/// An engine, and before each of its runs the machine's memory: what both get differs from second to second.
+/// An engine, and the machine's memory before and after each of its answers, which is what limits them: what both get
+/// differs from second to second.
 class ProbedSubject final : public SpeedSubject {
  public:
-  ProbedSubject(EngineSubject& engine, ThreadPool& pool) : engine_(engine), pool_(pool) {}
+  ProbedSubject(EngineSubject& engine, ThreadPool& pool, int64_t read_bytes)
+      : engine_(engine), pool_(pool), read_bytes_(read_bytes) {}
   void warm_up(const Cancelled& cancelled) override { engine_.warm_up(cancelled); }
   SpeedSample measure(uint32_t run, const Cancelled& cancelled) override {
-    read_.push_back(measure_read(pool_, false, kReadSeconds));
-    read_one_thread_.push_back(measure_read(pool_, true, kReadSeconds));
-    return engine_.measure(run, cancelled);
+    read_one_thread_.push_back(measure_read(pool_, true, kReadSeconds, read_bytes_));
+    SpeedSample sample;
+    sample.reading = engine_.measure_reading(run, cancelled);
+    const double before = measure_read(pool_, false, kReadSeconds, read_bytes_);
+    sample.writing = engine_.measure_writing(run, cancelled);
+    read_.push_back((before + measure_read(pool_, false, kReadSeconds, read_bytes_)) / 2);
+    return sample;
   }
-  Summary read() const { return summarize(read_); }
+  const std::vector<double>& read() const { return read_; }
   Summary read_one_thread() const { return summarize(read_one_thread_); }
 
  private:
   EngineSubject& engine_;
   ThreadPool& pool_;
+  int64_t read_bytes_;
   std::vector<double> read_, read_one_thread_;
 };
 
@@ -113,8 +122,12 @@ StepWork step_work(const ModelSpec& spec, const WeightWork& weights, int64_t sta
 
 Reached reached(const StepWork& work, const SpeedPlan& plan, const Speed& speed, const MachineLimits& limits) {
   Reached share;
-  const double steps = speed.writing.median / to_double(plan.sequences);  // a second
-  if (limits.read.median > 0) share.writing = steps * to_double(work.writing_bytes) / limits.read.median;
+  std::vector<double> writing;
+  for (size_t i = 0; i < std::min(speed.samples.size(), limits.reads.size()); ++i) {
+    const double steps = speed.samples[i].writing / to_double(plan.sequences);  // a second
+    writing.push_back(steps * to_double(work.writing_bytes) / limits.reads[i]);
+  }
+  share.writing = summarize(std::move(writing)).median;
   const double seconds = to_double(plan.prompt_tokens) / speed.reading.median;
   share.reading = (to_double(work.reading_native_macs) / limits.peak("int8").macs_per_second +
                    to_double(work.reading_float_macs) / limits.peak("f32").macs_per_second) /
@@ -150,7 +163,11 @@ BenchResult bench(const SessionOpener& open, const SessionOptions& session_optio
   result.first_token_seconds = elapsed();
 
   EngineSubject engine(session->engine(), vocabulary, options.plan);
-  ProbedSubject ours(engine, session->pool());
+  result.model = describe(*session, "");
+  result.work = step_work(session->model().description().spec, session->decoder().weight_work(),
+                          result.model.state_token_bytes, options.plan);
+  result.limits.read_buffer_bytes = std::clamp(result.work.writing_bytes, kLeastReadBytes, kMostReadBytes);
+  ProbedSubject ours(engine, session->pool(), result.limits.read_buffer_bytes);
   std::vector<PeerSubject> peers;
   for (const Peer& peer : options.peers) {
     peers.emplace_back(peer, options.peer_model, options.plan, session->pool().threads());
@@ -164,7 +181,8 @@ BenchResult bench(const SessionOpener& open, const SessionOptions& session_optio
   result.resident_bytes = resident_bytes();
   result.experts = session->decoder().expert_stats();
   keep_larger(result.limits.peaks, measure_peaks(session->pool(), kPeakSeconds));
-  result.limits.read = ours.read();
+  result.limits.reads = ours.read();
+  result.limits.read = summarize(ours.read());
   result.limits.read_one_thread = ours.read_one_thread();
 
   result.cpu = cpu_name();
@@ -174,10 +192,7 @@ BenchResult bench(const SessionOpener& open, const SessionOptions& session_optio
   result.threads = session->pool().threads();
   result.plan = options.plan;
   result.repetitions = options.repetitions;
-  result.model = describe(*session, "");
   result.speed = std::move(speeds[0]);
-  result.work = step_work(session->model().description().spec, session->decoder().weight_work(),
-                          result.model.state_token_bytes, options.plan);
   result.share = reached(result.work, options.plan, result.speed, result.limits);
   for (size_t i = 0; i < options.peers.size(); ++i) {
     SpeedRatio own = ratio(result.speed, speeds[i + 1]);

@@ -30,6 +30,8 @@ struct BenchOptions {
 /// What this machine can do, measured beside the model: reading in every repetition, the peaks before and after.
 struct MachineLimits {
   Summary read, read_one_thread;  // bytes per second; 0 without repetitions
+  std::vector<double> reads;      // of `read`: around the answers of each repetition
+  int64_t read_buffer_bytes = 0;  // that were read again and again
   std::vector<PeakRate> peaks;    // the larger of both
   const PeakRate& peak(std::string_view arithmetic) const;
 };
@@ -44,7 +46,7 @@ StepWork step_work(const ModelSpec& spec, const WeightWork& weights, int64_t sta
 
 /// Shares of the machine's limits that a speed reaches, 1 = all.
 struct Reached {
-  double writing = 0;  // bytes read for the answers, of what memory gives
+  double writing = 0;  // bytes read for the answers, of what memory gave around them
   double reading = 0;  // time that the prompt's multiply-adds take at their peaks, of the time taken
 };
 Reached reached(const StepWork& work, const SpeedPlan& plan, const Speed& speed, const MachineLimits& limits);

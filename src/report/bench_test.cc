@@ -42,11 +42,11 @@ TEST(Bench, APromptMultipliesWeightsForEachTokenAndTheHeadOnce) {
 
 TEST(Bench, SharesOfTheLimits) {
   MachineLimits limits;
-  limits.read = {.median = 1000};
+  limits.reads = {1000, 500};  // of a machine that became slower, and so did the model
   limits.peaks = {{"int8", "", 400}, {"bf16", "", 200}, {"f32", "", 100}};
   const StepWork work{.writing_bytes = 50, .reading_native_macs = 200, .reading_float_macs = 100};
   const SpeedPlan plan{.prompt_tokens = 8, .sequences = 2};
-  const Speed speed = speed_of({{.reading = 2, .writing = 20}});
+  const Speed speed = speed_of({{.reading = 2, .writing = 20}, {.reading = 2, .writing = 10}});
   const Reached share = reached(work, plan, speed, limits);
   EXPECT_DOUBLE_EQ(share.writing, 10.0 * 50 / 1000);
   EXPECT_DOUBLE_EQ(share.reading, (0.5 + 1.0) / 4.0);

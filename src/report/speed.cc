@@ -138,10 +138,16 @@ double EngineSubject::write_seconds(uint32_t run, const Cancelled& cancelled) {
 }
 
 SpeedSample EngineSubject::measure(uint32_t run, const Cancelled& cancelled) {
-  const double reading = read_seconds(prompt(0, plan_.prompt_tokens, run), cancelled);
-  const double writing = write_seconds(run, cancelled);
-  return {static_cast<double>(plan_.prompt_tokens) / reading,
-          static_cast<double>(plan_.answer_tokens * plan_.sequences) / writing};
+  const double reading = measure_reading(run, cancelled);
+  return {reading, measure_writing(run, cancelled)};
+}
+
+double EngineSubject::measure_reading(uint32_t run, const Cancelled& cancelled) {
+  return static_cast<double>(plan_.prompt_tokens) / read_seconds(prompt(0, plan_.prompt_tokens, run), cancelled);
+}
+
+double EngineSubject::measure_writing(uint32_t run, const Cancelled& cancelled) {
+  return static_cast<double>(plan_.answer_tokens * plan_.sequences) / write_seconds(run, cancelled);
 }
 
 Speed speed_of(std::vector<SpeedSample> samples) {

@@ -9,6 +9,7 @@
 #include "backend/limits.h"
 #include "backend/runtime.h"
 #include "base/check.h"
+#include "base/fetch_line.h"
 
 namespace duet {
 namespace {
@@ -160,8 +161,8 @@ void CpuBackend::kv_write(Tensor k, Tensor v, const KvView& kv, const RowPlaces&
       if (i >= end) return;
       const int64_t t = i % count, head = i / count;
       for (int64_t d = 0; d < dim; d += kLineFloats) {  // of another core
-        __builtin_prefetch(k.f32() + (t * heads + head) * dim + d);
-        __builtin_prefetch(v.f32() + (t * heads + head) * dim + d);
+        fetch_line(k.f32() + (t * heads + head) * dim + d);
+        fetch_line(v.f32() + (t * heads + head) * dim + d);
       }
       if (i > begin && t > 0 && page_of(t - 1) == page_of(t)) return;
       fetch_key_places(kv, page_of(t), head, slot_of(t));

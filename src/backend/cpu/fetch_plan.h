@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "backend/types.h"
+#include "base/fetch_line.h"
 
 namespace duet {
 
@@ -24,7 +25,7 @@ class FetchPlan {
 
   /// Asks for shares [begin, end) of `parts` equal ones.
   void fetch(int64_t begin, int64_t end, int64_t parts) const noexcept {
-    visit(begin, end, parts, [](const std::byte* line) { __builtin_prefetch(line, 0, 2); });
+    visit(begin, end, parts, [](const std::byte* line) { fetch_line<FetchFor::kReading, 2>(line); });
   }
   /// The same for anything that is to be done with each line: a test looks at them.
   template <typename Line>

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/fetch_line.h"
 #include "tensor/dtype.h"
 #include "tensor/grouped.h"
 

@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "backend/cpu/product.h"
+#include "base/fetch_line.h"
 #include "tensor/integer_blocks.h"
 
 namespace duet {
@@ -17,7 +18,7 @@ constexpr int64_t kRoundWork = 4096;
 void fetch(const std::byte* next, int64_t bytes, int64_t t, int64_t shares) {
   constexpr int64_t kLine = 64;
   for (int64_t at = bytes * t / shares / kLine * kLine; at < bytes * (t + 1) / shares; at += kLine) {
-    __builtin_prefetch(next + at, 0, 2);
+    fetch_line<FetchFor::kReading, 2>(next + at);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "backend/cpu/cpu_backend.h"
+#include "base/fetch_line.h"
 
 namespace duet {
 
@@ -48,7 +49,9 @@ struct CpuBackend::Product {
     }
   }
   /// Asks for the line that finish() will write: another thread may have it.
-  void fetch_place(int64_t row, int64_t p) const { __builtin_prefetch(out + row * outputs() + p * kPanelRows, 1); }
+  void fetch_place(int64_t row, int64_t p) const {
+    fetch_line<FetchFor::kWriting>(out + row * outputs() + p * kPanelRows);
+  }
 
  private:
   [[gnu::always_inline]] void finish_lanes(int64_t first, int64_t lanes, const float* sums, float* to) const {
