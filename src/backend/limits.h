@@ -18,10 +18,10 @@ int64_t cpu_activation_bytes(int64_t columns);
 
 /// Reads far more than most caches hold.
 inline constexpr int64_t kReadProbeBytes = int64_t{512} << 20;
-/// Bytes per second that the threads of `pool`, or with `one_thread` the caller alone, keep up when they read `bytes` in
-/// large pages again and again, as a model reads its weights: of so many as fit a large last cache, it keeps some. They
-/// are fetched ahead at several distances, in turns for about `seconds` and once each at least; of the best distance,
-/// with what other programs on the machine take away. Takes that memory meanwhile; throws out_of_memory.
+/// Bytes per second that the threads of `pool`, or with `one_thread` the caller alone, keep up when they read `bytes`
+/// in large pages again and again, as a model reads its weights: of so many as fit a large last cache, it keeps some.
+/// They are fetched ahead at several distances, in turns for about `seconds` and once each at least; of the best
+/// distance, with what other programs on the machine take away. Takes that memory meanwhile; throws out_of_memory.
 double measure_read(ThreadPool& pool, bool one_thread, double seconds, int64_t bytes = kReadProbeBytes);
 
 /// The most multiply-adds per second that the threads of a pool do with one kind of operand and nothing to load.

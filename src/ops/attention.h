@@ -6,8 +6,8 @@
 
 namespace duet::ops {
 
-/// Says, before the linear() that computes their q, k and v, which rows kv_write() and attention() will be called for: a
-/// device may bring what they touch near meanwhile. No result depends on it.
+/// Says, before the linear() that computes their q, k and v, which rows kv_write() and attention() will be called for:
+/// a device may bring what they touch near meanwhile. No result depends on it.
 void expect_attention(Ctx& ctx, const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec);
 
 /// Stores the rows' k and v, [T, Hk, D] f32, in their sequences' pages, rounded once to the pages' type; every reader,

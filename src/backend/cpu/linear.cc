@@ -37,9 +37,12 @@ void CpuBackend::linear(Tensor x, std::span<const LinearTerm> terms) noexcept {
       linear_float(group);
     }
   }
-  if (natives == 0) return;
-  group.terms = std::span(native).first(natives);
   const std::lock_guard lock(activations_mutex_);
+  if (natives == 0) {
+    expected_.clear();  // it was for this product
+    return;
+  }
+  group.terms = std::span(native).first(natives);
   for_row_blocks(group.rows, [&](int64_t first, int64_t count) {
     const RowGroup block = group.part(first, count);
     linear_native({&block, 1});
