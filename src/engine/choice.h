@@ -9,6 +9,7 @@
 
 namespace duet {
 
+/// What fails where `what` (the logits) of a position holds an infinity or NaN.
 Error non_finite(std::string_view what, int64_t position);
 
 /// The next token of a request, or why it fails. Choosing passes over the whole vocabulary, so that threads share the
