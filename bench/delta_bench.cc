@@ -6,7 +6,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <cstring>
 #include <ctime>
 #include <random>
 #include <string>
@@ -16,6 +15,7 @@
 #include "backend/runtime.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
+#include "bench/memory.h"
 #include "bench/support.h"
 
 namespace duet {
@@ -115,20 +115,10 @@ class Bench {
 
   /// Seconds of a read of every layer's S.
   double read_all() {
-    const int64_t head = kDim * kDim * 4;
-    std::vector<uint64_t> sums(static_cast<size_t>(pool_.threads()) * 8);
+    constexpr int64_t kHead = kDim * kDim * 4;
     const double begin = now();
     for (const Buffer& state : states_) {
-      pool_.parallel_for(kValueHeads, 1, [&](int64_t first, int64_t last, int worker) {
-        uint64_t s[8] = {};
-        for (int64_t at = delta_.matrix_at(first); at < delta_.matrix_at(first) + (last - first) * head; at += 64) {
-          __builtin_prefetch(state.data() + at + 4096);
-          uint64_t line[8];
-          std::memcpy(line, state.data() + at, sizeof line);
-          for (int i = 0; i < 8; ++i) s[i] += line[i];
-        }
-        for (const uint64_t one : s) sums[static_cast<size_t>(worker) * 8] += one;
-      });
+      bench::read_once(pool_, {state.data() + delta_.matrix_at(0), static_cast<size_t>(kValueHeads * kHead)}, kHead);
     }
     return now() - begin;
   }

@@ -11,8 +11,6 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
-#include <mutex>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -24,6 +22,7 @@
 #include "backend/runtime.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
+#include "bench/memory.h"
 #include "bench/support.h"
 
 namespace duet {
@@ -99,49 +98,18 @@ double peak_macs(ThreadPool& pool, const Clock& clock) {
 
 /// Bytes per second that all threads read from memory.
 double peak_bytes(ThreadPool& pool, const Clock& clock, const Buffer& buffer) {
-  constexpr int64_t kPiece = int64_t{1} << 20, kAhead = 4096;
-  std::vector<uint64_t> sums(static_cast<size_t>(pool.threads()) * 8);
   const double begin = clock.now();
-  pool.parallel_for(buffer.bytes() / kPiece, 2, [&](int64_t first, int64_t last, int worker) {
-    uint64_t s[8] = {};
-    for (int64_t at = first * kPiece; at < last * kPiece; at += 64) {
-      __builtin_prefetch(buffer.data() + at + kAhead);
-      uint64_t line[8];
-      std::memcpy(line, buffer.data() + at, sizeof line);
-      for (int i = 0; i < 8; ++i) s[i] += line[i];
-    }
-    for (const uint64_t one : s) sums[static_cast<size_t>(worker) * 8] += one;
-  });
+  bench::read_once(pool, {buffer.data(), static_cast<size_t>(buffer.bytes())});
   return static_cast<double>(buffer.bytes()) / (clock.now() - begin);
-}
-
-/// Any bytes from 0x30 to 0x3F: as scales of 16 or 8 bits they are finite and not subnormal.
-WeightSource some_weights(DType type, int64_t out, int64_t in) {
-  const auto read = [](int64_t, int64_t, std::span<std::byte> bytes) {
-    static std::vector<std::byte> some;
-    static std::once_flag once;
-    std::call_once(once, [] {
-      std::mt19937 random(1);
-      some.resize(size_t{1} << 20);
-      for (std::byte& b : some) b = static_cast<std::byte>(0x30 + (random() & 0x0F));
-    });
-    for (size_t at = 0; at < bytes.size(); at += some.size()) {
-      std::memcpy(bytes.data() + at, some.data(), std::min(some.size(), bytes.size() - at));
-    }
-  };
-  return {"w", type, out, in, read, Activations::kNative};
 }
 
 /// One type and shape: enough copies of the weight that few rows find it in memory and not in a cache.
 class Case {
  public:
-  Case(Backend& backend, DType type, const Matrix& shape) : backend_(backend), shape_(shape) {
-    constexpr int64_t kMemory = int64_t{96} << 20;
-    const int64_t bytes = shape.out * row_bytes(dtype_info(type), shape.in);
-    for (int64_t i = 0; i < std::clamp<int64_t>(kMemory / bytes, 1, 64); ++i) {
-      weights_.push_back(backend.pack(some_weights(type, shape.out, shape.in)));
-    }
-  }
+  Case(Backend& backend, DType type, const Matrix& shape)
+      : backend_(backend),
+        shape_(shape),
+        weights_(bench::weights_beyond_caches(backend, type, shape.out, shape.in, Activations::kNative)) {}
 
   int64_t bytes() const { return weights_[0]->bytes(); }
   double macs(int64_t rows) const { return static_cast<double>(rows * shape_.out * shape_.in); }
@@ -174,12 +142,11 @@ class Case {
 };
 
 void measure(const Options& options, int64_t threads, const Matrix& shape) {
-  constexpr int64_t kReadBytes = int64_t{128} << 20;
   ThreadPool pool(static_cast<int>(threads));
   const Clock clock = {options.processor_clock, pool.threads()};
   const auto backend = make_cpu_backend(pool, options.level);
-  const Buffer memory = backend->allocate(kReadBytes);
-  std::memset(memory.data(), 1, kReadBytes);
+  const Buffer memory = backend->allocate(kReadProbeBytes);
+  std::memset(memory.data(), 1, kReadProbeBytes);
   fmt::print("\n{}: [{},{}], {} thread(s), medians of {}\n", shape.name, shape.out, shape.in, pool.threads(),
              options.rounds);
   fmt::print("{:7} {:>5} {:>10} {:>8} {:>7} {:>8} {:>7}\n", "type", "rows", "us", "GMAC/s", "% peak", "GB/s", "% read");

@@ -7,9 +7,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <cstring>
-#include <mutex>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -18,6 +15,7 @@
 #include "backend/runtime.h"
 #include "base/error.h"
 #include "base/thread_pool.h"
+#include "bench/memory.h"
 #include "bench/support.h"
 
 namespace duet {
@@ -45,38 +43,12 @@ double peak_macs(ThreadPool& pool, const CpuKernels& kernels, double budget) {
   return static_cast<double>(pool.threads() * kCalls * kColumns * 16 * rows) / seconds;
 }
 
-/// Bytes per second that all threads read from memory.
-double peak_bytes(ThreadPool& pool, Backend& backend, double budget) {
-  constexpr int64_t kBytes = int64_t{256} << 20, kPiece = int64_t{1} << 20;
-  const Buffer buffer = backend.allocate(kBytes);
-  std::memset(buffer.data(), 1, kBytes);
-  std::vector<uint64_t> sums(static_cast<size_t>(pool.threads()) * 8);
-  const double seconds = bench::best_seconds(budget, [&] {
-    pool.parallel_for(kBytes / kPiece, 4, [&](int64_t begin, int64_t end, int worker) {
-      uint64_t s[8] = {};
-      for (int64_t at = begin * kPiece; at < end * kPiece; at += 64) {
-        uint64_t line[8];
-        std::memcpy(line, buffer.data() + at, sizeof line);
-        for (int i = 0; i < 8; ++i) s[i] += line[i];
-      }
-      for (int i = 0; i < 8; ++i) sums[static_cast<size_t>(worker * 8)] += s[i];
-    });
-  });
-  return static_cast<double>(kBytes) / seconds;
-}
-
-/// Bytes whose scales are finite: the exponent of every 16-bit number stays below all ones.
-void fill_blocks(std::span<std::byte> out) {
-  static std::mt19937 random(1);
-  for (std::byte& b : out) b = static_cast<std::byte>(random() & 0x3F);
-}
-
 void run(const Options& options) {
   ThreadPool pool(options.threads);
   const CpuLevel level = choose_cpu_level(options.level);
   const auto backend = make_cpu_backend(pool, level.name);
   const double macs = peak_macs(pool, level.kernels, options.seconds);
-  const double bytes = peak_bytes(pool, *backend, options.seconds);
+  const double bytes = measure_read(pool, false, options.seconds);
   fmt::print("level {}, {} threads, weight [{},{}]; limits now: {:.1f} GMAC/s, {:.1f} GB/s\n", level.name,
              pool.threads(), options.out, options.in, macs / 1e9, bytes / 1e9);
   fmt::print("{:6} {:>6} {:>10} {:>8} {:>8} {:>8} {:>8}\n", "type", "rows", "us", "GB/s", "% read", "GMAC/s", "% peak");
@@ -88,25 +60,8 @@ void run(const Options& options) {
     if (!options.type.empty() && info.name != options.type) continue;
     known = true;
     const int64_t in = options.in / info.block_size * info.block_size;
-    // Several matrices, so that one row streams from memory and not from a cache.
-    const int64_t copies = std::clamp<int64_t>((int64_t{96} << 20) / (options.out * row_bytes(info, in)), 1, 64);
-    std::vector<std::unique_ptr<PackedWeight>> weights;
-    for (int64_t i = 0; i < copies; ++i) {
-      weights.push_back(backend->pack({"w", type, options.out, in,
-                                       [](int64_t, int64_t, std::span<std::byte> out) {
-                                         static std::vector<std::byte> some;
-                                         static std::once_flag once;
-                                         std::call_once(once, [] {
-                                           some.resize(size_t{1} << 20);
-                                           fill_blocks(some);
-                                         });
-                                         for (size_t at = 0; at < out.size(); at += some.size()) {
-                                           std::memcpy(out.data() + at, some.data(),
-                                                       std::min(some.size(), out.size() - at));
-                                         }
-                                       },
-                                       options.activations}));
-    }
+    const auto weights = bench::weights_beyond_caches(*backend, type, options.out, in, options.activations);
+    const auto copies = static_cast<int64_t>(weights.size());
     for (const int64_t rows : {1, 2, 4, 12, 32, 128, 512}) {
       const Buffer x = backend->allocate(rows * in * 4), y = backend->allocate(rows * options.out * 4);
       for (int64_t i = 0; i < rows * in; ++i) reinterpret_cast<float*>(x.data())[i] = static_cast<float>(i % 7) - 3.0f;
