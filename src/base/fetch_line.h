@@ -1,6 +1,10 @@
 #pragma once
 
+#include <cstdint>
+
 namespace duet {
+
+inline constexpr int64_t kLineBytes = 64;
 
 enum class FetchFor { kReading, kWriting };
 
@@ -12,6 +16,14 @@ template <FetchFor kFor = FetchFor::kReading, int kLevel = 1>
   static_assert(kLevel == 1 || kLevel == 2);
   __builtin_prefetch(address, kFor == FetchFor::kWriting ? 1 : 0, 4 - kLevel);
   asm volatile("" : : "r"(address));
+}
+
+/// The lines of `bytes` bytes from `begin` on, a line's beginning.
+template <FetchFor kFor = FetchFor::kReading, int kLevel = 1>
+[[gnu::always_inline]] inline void fetch_lines(const void* begin, int64_t bytes) {
+  for (int64_t at = 0; at < bytes; at += kLineBytes) {
+    fetch_line<kFor, kLevel>(static_cast<const char*>(begin) + at);
+  }
 }
 
 }  // namespace duet

@@ -42,7 +42,7 @@ void choose(const Running& r, std::span<float> logits, const LogitScan& scan, Ch
           {.history = r.tokens, .prompt_tokens = r.prompt_tokens(), .position = position, .choice = request.choice});
     }
     if (request.logprobs >= 0) {
-      TokenLogprobs logprobs = token_logprobs(raw, chosen.id, request.logprobs);
+      TokenLogprobs logprobs = token_logprobs(raw, scan, chosen.id, request.logprobs);
       chosen.logprob = logprobs.chosen;
       chosen.alternatives = std::move(logprobs.alternatives);
     }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -26,8 +27,9 @@ class LogitScan {
   /// Where piece p begins; that of the last one but one ends there.
   static size_t begin_of(size_t piece) { return piece * kPiece; }
   size_t end_of(size_t piece) const { return piece + 1 < pieces() ? begin_of(piece + 1) : values_; }
-  /// Of a piece, where all logits are finite.
+  /// Of a piece, and of all, where all logits are finite.
   float largest(size_t piece) const { return largest_[piece]; }
+  float largest() const { return *std::max_element(largest_.begin(), largest_.end()); }
   /// A number that at least `count` logits reach, as large as the pieces tell; the lowest float where they are too few.
   float reached_by(size_t count) const;
   /// Whether no value is an infinity or NaN.

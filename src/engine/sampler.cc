@@ -53,7 +53,7 @@ class KeptSet {
     const auto scaled = [divisor = static_cast<double>(temperature)](float logit) {
       return static_cast<double>(logit) / divisor;
     };
-    const double least = scaled(logits[static_cast<size_t>(to_int(scan.argmax(logits)))]) - reach;
+    const double least = scaled(scan.largest()) - reach;
     const auto within = [&](size_t piece) { return scaled(scan.largest(piece)) >= least; };
     size_t room = 0;
     for (size_t piece = 0; piece < scan.pieces(); ++piece) room += within(piece) ? LogitScan::kPiece : 0;
@@ -202,8 +202,12 @@ TokenId sample(std::span<float> logits, LogitScan scan, const SamplingParams& pa
 }
 
 TokenLogprobs token_logprobs(std::span<const float> logits, TokenId chosen, int64_t alternatives) {
-  const LogitScan scan(logits);
-  const auto best = static_cast<double>(logits[static_cast<size_t>(to_int(scan.argmax(logits)))]);
+  return token_logprobs(logits, LogitScan(logits), chosen, alternatives);
+}
+
+TokenLogprobs token_logprobs(std::span<const float> logits, const LogitScan& scan, TokenId chosen,
+                             int64_t alternatives) {
+  const auto best = static_cast<double>(scan.largest());
   double total = 0;
   for (const float logit : logits) total += std::exp(static_cast<double>(logit) - best);
   const double log_total = std::log(total);

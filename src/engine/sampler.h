@@ -44,5 +44,8 @@ struct TokenLogprobs {
   std::vector<TokenLogprob> alternatives;
 };
 TokenLogprobs token_logprobs(std::span<const float> logits, TokenId chosen, int64_t alternatives);
+/// The same with the logits' scan, where there is one.
+TokenLogprobs token_logprobs(std::span<const float> logits, const LogitScan& scan, TokenId chosen,
+                             int64_t alternatives);
 
 }  // namespace duet

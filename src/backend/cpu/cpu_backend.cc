@@ -141,7 +141,6 @@ void CpuBackend::expect_attention(const KvView& kv, const RowPlaces& rows, const
 
 /// Items of kv_write() whose places are asked for before they are written.
 constexpr int64_t kKeysAhead = 2;
-constexpr int64_t kLineFloats = 16;
 
 void CpuBackend::kv_write(Tensor k, Tensor v, const KvView& kv, const RowPlaces& rows) noexcept {
   const int64_t heads = kv.kv_heads, dim = kv.head_dim;
@@ -160,9 +159,8 @@ void CpuBackend::kv_write(Tensor k, Tensor v, const KvView& kv, const RowPlaces&
     const auto fetch = [&](int64_t i) {
       if (i >= end) return;
       const int64_t t = i % count, head = i / count;
-      for (int64_t d = 0; d < dim; d += kLineFloats) {  // of another core
-        fetch_line(k.f32() + (t * heads + head) * dim + d);
-        fetch_line(v.f32() + (t * heads + head) * dim + d);
+      for (const Tensor& from : {k, v}) {  // of another core
+        fetch_lines(from.f32() + (t * heads + head) * dim, dim * static_cast<int64_t>(sizeof(float)));
       }
       if (i > begin && t > 0 && page_of(t - 1) == page_of(t)) return;
       fetch_key_places(kv, page_of(t), head, slot_of(t));

@@ -12,8 +12,8 @@ bool FetchPlan::add(const std::byte* first, int64_t lines, int64_t step_bytes) n
 }
 
 bool FetchPlan::add_bytes(const std::byte* begin, const std::byte* end) noexcept {
-  const int64_t before = static_cast<int64_t>(reinterpret_cast<uintptr_t>(begin) % kLine);
-  return add(begin - before, (end - begin + before + kLine - 1) / kLine, kLine);
+  const int64_t before = static_cast<int64_t>(reinterpret_cast<uintptr_t>(begin) % kLineBytes);
+  return add(begin - before, (end - begin + before + kLineBytes - 1) / kLineBytes, kLineBytes);
 }
 
 bool FetchPlan::add_slots(const KvView& kv, const std::byte* page, int64_t begin, int64_t end) noexcept {
@@ -25,7 +25,7 @@ bool FetchPlan::add_slots(const KvView& kv, const std::byte* page, int64_t begin
   // Keys are transposed: for each element of the head a row of slots, of which some lines hold those that are asked
   // for.
   const int64_t row = KvView::kPageTokens * type.block_bytes, value = kv.head_dim * type.block_bytes;
-  for (int64_t at = begin * type.block_bytes / kLine * kLine; at < end * type.block_bytes; at += kLine) {
+  for (int64_t at = begin * type.block_bytes / kLineBytes * kLineBytes; at < end * type.block_bytes; at += kLineBytes) {
     if (!add(keys + at, kv.head_dim, row)) return false;
   }
   return add_bytes(values + begin * value, values + end * value);
@@ -34,7 +34,7 @@ bool FetchPlan::add_slots(const KvView& kv, const std::byte* page, int64_t begin
 bool FetchPlan::add_all(const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec, bool visible,
                         int threads) noexcept {
   clear();
-  const int64_t most_lines = kThreadBytes * threads / (kLine * std::max<int64_t>(1, kv.kv_heads));
+  const int64_t most_lines = kThreadBytes * threads / (kLineBytes * std::max<int64_t>(1, kv.kv_heads));
   for (size_t t = 0, next = 0; t < rows.position.size(); t = next) {
     // Neighbours of one sequence (drafts) see the same but for a few.
     next = t + 1;

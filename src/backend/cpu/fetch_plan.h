@@ -44,7 +44,6 @@ class FetchPlan {
   }
 
  private:
-  static constexpr int64_t kLine = 64;
   /// Of head 0: those of head h lie h head_bytes_ further on.
   struct Range {
     const std::byte* first;

@@ -16,10 +16,8 @@ constexpr int64_t kRoundWork = 4096;
 /// Asks for share t of `shares` of the `bytes` that will be expanded next, while a tile is multiplied that needs no
 /// memory.
 void fetch(const std::byte* next, int64_t bytes, int64_t t, int64_t shares) {
-  constexpr int64_t kLine = 64;
-  for (int64_t at = bytes * t / shares / kLine * kLine; at < bytes * (t + 1) / shares; at += kLine) {
-    fetch_line<FetchFor::kReading, 2>(next + at);
-  }
+  const int64_t begin = bytes * t / shares / kLineBytes * kLineBytes;
+  fetch_lines<FetchFor::kReading, 2>(next + begin, bytes * (t + 1) / shares - begin);
 }
 
 /// A group in the buffer of rounded activations. Row tiles are of nearly equal height: 6 rows in tiles of at most 4 are
