@@ -45,6 +45,10 @@ class Backend : public Device {
   virtual void embed_rows(const PackedWeight& table, std::span<const int32_t> ids, Tensor out) noexcept = 0;
   /// Every term's product of the same x [T, in]; at most kMaxLinearTerms. Terms do not see each other.
   virtual void linear(Tensor x, std::span<const LinearTerm> terms) noexcept = 0;
+  /// The same of rows that may have to be made first.
+  virtual void linear_of(const LinearInput& input, std::span<const LinearTerm> terms) noexcept;
+  /// gate.out = silu_mul() of the two products, whose epilogues are kNone; up.out is room for the second.
+  virtual void linear_silu_mul(const LinearInput& input, const LinearTerm& gate, const LinearTerm& up) noexcept;
   /// ids [T, k] i32, weights [T, k]: the k largest of each row of logits [T, E], in falling order, the lowest id first
   /// among equals, and their scores.
   virtual void route_top_k(Tensor logits, RouterScore score, Tensor ids, Tensor weights) noexcept = 0;
@@ -71,6 +75,9 @@ class Backend : public Device {
   virtual void expect_attention(const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec) noexcept;
   /// Stores k, v [T, Hk, D], rounded once to the pages' type.
   virtual void kv_write(Tensor k, Tensor v, const KvView& kv, const RowPlaces& rows) noexcept = 0;
+  /// rms_norm() of the heads and rope() of q [T, H, D] and k in place, as `steps` has them, then kv_write().
+  virtual void enter_heads(Tensor q, Tensor k, Tensor v, const HeadSteps& steps, const KvView& kv,
+                           const RowPlaces& rows) noexcept;
   /// Softmax attention of q [T, H, D] over the keys of each row's sequence up to its own position; query head h reads
   /// kv head h Hk / H. Tiles of P keys anchored at position 0, merged in ascending order.   out [T, H, D]
   virtual void attention(Tensor q, const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec,
@@ -96,6 +103,31 @@ class Backend : public Device {
 
 inline void Backend::on_threads(int64_t count, const std::function<void(int64_t)>& body) noexcept {
   for (int64_t i = 0; i < count; ++i) body(i);
+}
+inline void Backend::linear_of(const LinearInput& input, std::span<const LinearTerm> terms) noexcept {
+  if (!input.norm.defined()) return linear(input.source, terms);
+  rms_norm(input.source, input.norm, input.eps, input.room);
+  linear(input.room, terms);
+}
+inline void Backend::linear_silu_mul(const LinearInput& input, const LinearTerm& gate, const LinearTerm& up) noexcept {
+  const LinearTerm terms[] = {gate, up};
+  linear_of(input, terms);
+  silu_mul(gate.out, up.out, gate.out);
+}
+inline void Backend::enter_heads(Tensor q, Tensor k, Tensor v, const HeadSteps& steps, const KvView& kv,
+                                 const RowPlaces& rows) noexcept {
+  const auto norm = [&] {
+    if (!steps.q_norm.defined()) return;
+    rms_norm(q, steps.q_norm, steps.eps, q);
+    rms_norm(k, steps.k_norm, steps.eps, k);
+  };
+  if (!steps.norm_after_rope) norm();
+  if (steps.cos.defined()) {
+    rope(q, steps.cos, steps.sin);
+    rope(k, steps.cos, steps.sin);
+  }
+  if (steps.norm_after_rope) norm();
+  kv_write(k, v, kv, rows);
 }
 inline void Backend::expect_attention(const KvView&, const RowPlaces&, const AttentionSpec&) noexcept {}
 

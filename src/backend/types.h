@@ -94,6 +94,19 @@ struct LinearTerm {
   Tensor out;  // [T, out]
 };
 
+/// The rows that linear() multiplies: a tensor's, or those that rms_norm() makes of them, which a backend may make on
+/// the way in. The bits are those of the op and then the product.
+struct LinearInput {
+  LinearInput(const Tensor& rows) : source(rows) {}  // so that a Tensor is one
+  LinearInput(const Tensor& x, const Tensor& weight, float epsilon, const Tensor& place)
+      : source(x), norm(weight), eps(epsilon), room(place) {}
+
+  Tensor source;  // [T, in]
+  Tensor norm;    // [in] the weight of rms_norm(), or undefined: rows as they are
+  float eps = 0;  // of rms_norm()
+  Tensor room;    // [T, in] for normed rows. What is there afterwards is not defined
+};
+
 /// Terms of one call of linear() at most.
 inline constexpr size_t kMaxLinearTerms = 4;
 
@@ -134,6 +147,14 @@ struct KvView {
 struct RowPlaces {
   std::span<const int32_t> sequence;
   std::span<const int32_t> position;
+};
+
+/// What q and k go through between their product and attention.
+struct HeadSteps {
+  Tensor q_norm, k_norm;  // [D], the weights of rms_norm(), or both undefined: no norm
+  float eps = 0;
+  bool norm_after_rope = false;
+  Tensor cos, sin;  // [T, R/2] of rope(), or undefined: no rope
 };
 
 struct AttentionSpec {

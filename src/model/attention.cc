@@ -43,10 +43,10 @@ Attention Attention::load(WeightLoader& loader, const std::string& prefix, const
   return attention;
 }
 
-void Attention::forward(Ctx& ctx, const Batch& batch, int64_t layer, const RopeTables& rope, const Tensor& x,
+void Attention::forward(Ctx& ctx, const Batch& batch, int64_t layer, const RopeTables& rope, const LinearInput& x,
                         const Tensor& add_to) const {
   const int64_t mark = ctx.arena.mark();
-  const int64_t rows = x.dim(0), heads = spec.heads, kv_heads = spec.kv_heads, dim = spec.head_dim;
+  const int64_t rows = x.source.dim(0), heads = spec.heads, kv_heads = spec.kv_heads, dim = spec.head_dim;
   const Tensor q = ctx.scratch({rows, heads, dim});
   const Tensor k = ctx.scratch({rows, kv_heads, dim});
   const Tensor v = ctx.scratch({rows, kv_heads, dim});
@@ -66,21 +66,12 @@ void Attention::forward(Ctx& ctx, const Batch& batch, int64_t layer, const RopeT
   } else {
     ops::linear(ctx, x, {{q_proj, flat_q}, {k_proj, flat_k}, {v_proj, flat_v}});
   }
-  const auto norm_heads = [&](QkNorm when) {
-    if (spec.qk_norm != when) return;
-    ops::rms_norm(ctx, q, q_norm, norm_eps, q);
-    ops::rms_norm(ctx, k, k_norm, norm_eps, k);
-  };
-  norm_heads(QkNorm::kWeightedBeforeRope);
-  if (spec.rope.dims > 0) {
-    const RopeTables::Entry& table = rope.entries[rope_table];
-    ops::rope(ctx, q, table.cos, table.sin);
-    ops::rope(ctx, k, table.cos, table.sin);
-  }
-  norm_heads(QkNorm::kWeightlessAfterRope);
+  HeadSteps steps;
+  if (spec.qk_norm != QkNorm::kNone) steps.q_norm = q_norm, steps.k_norm = k_norm, steps.eps = norm_eps;
+  steps.norm_after_rope = spec.qk_norm == QkNorm::kWeightlessAfterRope;
+  if (spec.rope.dims > 0) steps.cos = rope.entries[rope_table].cos, steps.sin = rope.entries[rope_table].sin;
+  ops::enter_heads(ctx, q, k, v, steps, kv, places);
   if (spec.temperature) apply_temperature(ctx, *spec.temperature, batch, q);
-
-  ops::kv_write(ctx, k, v, kv, places);
   const Tensor mixed = ctx.scratch({rows, heads, dim});
   ops::attention(ctx, q, kv, places, visible, mixed);
   const Tensor flat = mixed.reshaped({rows, heads * dim});

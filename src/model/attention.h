@@ -36,7 +36,7 @@ struct Attention {
   /// Reads the tensors under `prefix` ("model.layers.0.self_attn.").
   static Attention load(WeightLoader& loader, const std::string& prefix, const AttentionMixer& spec, float norm_eps);
   ///   x : [T, C] normed input;   add_to : [T, C] += the mixer's output
-  void forward(Ctx& ctx, const Batch& batch, int64_t layer, const RopeTables& rope, const Tensor& x,
+  void forward(Ctx& ctx, const Batch& batch, int64_t layer, const RopeTables& rope, const LinearInput& x,
                const Tensor& add_to) const;
   /// Arena bytes of forward() for `rows` rows.
   static int64_t scratch_bytes(const AttentionMixer& spec, int64_t rows);

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "model/weights.h"
-#include "ops/rows.h"
+#include "ops/linear.h"
 
 namespace duet {
 
@@ -27,10 +27,10 @@ Block Block::load(WeightLoader& loader, const std::string& prefix, const LayerSp
 
 void Block::forward(Ctx& ctx, const Batch& batch, int64_t layer, const RopeTables& rope, const Tensor& hidden) const {
   const int64_t mark = ctx.arena.mark();
-  const Tensor x = ctx.scratch(hidden.shape);  // [T, C]
-  ops::rms_norm(ctx, hidden, input_norm, norm_eps, x);
-  std::visit([&](const auto& m) { m.forward(ctx, batch, layer, rope, x, /*add_to=*/hidden); }, mixer);
-  ops::rms_norm(ctx, hidden, post_attention_norm, norm_eps, x);
+  const Tensor room = ctx.scratch(hidden.shape);  // [T, C]
+  const LinearInput mixed = ops::normed(hidden, input_norm, norm_eps, room);
+  std::visit([&](const auto& m) { m.forward(ctx, batch, layer, rope, mixed, /*add_to=*/hidden); }, mixer);
+  const LinearInput x = ops::normed(hidden, post_attention_norm, norm_eps, room);
   std::visit([&](const auto& f) { f.forward(ctx, x, /*add_to=*/hidden); }, ffn);
   ctx.arena.rewind(mark);
 }

@@ -34,7 +34,7 @@ DeltaNet DeltaNet::load(WeightLoader& loader, const std::string& prefix, const G
   return net;
 }
 
-void DeltaNet::forward(Ctx& ctx, const Batch& batch, int64_t layer, const RopeTables&, const Tensor& x,
+void DeltaNet::forward(Ctx& ctx, const Batch& batch, int64_t layer, const RopeTables&, const LinearInput& x,
                        const Tensor& add_to) const {
   const int64_t mark = ctx.arena.mark();
   std::vector<std::byte*> states;
@@ -44,7 +44,7 @@ void DeltaNet::forward(Ctx& ctx, const Batch& batch, int64_t layer, const RopeTa
   view.states = states;
   const RowPlaces places{batch.sequence, batch.positions};
 
-  const int64_t rows = x.dim(0), heads = view.value_heads, width = heads * view.value_dim;
+  const int64_t rows = x.source.dim(0), heads = view.value_heads, width = heads * view.value_dim;
   const Tensor qkv = ctx.scratch({rows, view.channels()}), z = ctx.scratch({rows, width});
   const Tensor b = ctx.scratch({rows, heads}), a = ctx.scratch({rows, heads});
   ops::linear(ctx, x, {{qkv_proj, qkv}, {z_proj, z}, {b_proj, b}, {a_proj, a}});

@@ -13,12 +13,11 @@ Mlp Mlp::load(WeightLoader& loader, const std::string& prefix) {
   return mlp;
 }
 
-void Mlp::forward(Ctx& ctx, const Tensor& x, const Tensor& add_to, const Tensor& row_gate) const {
+void Mlp::forward(Ctx& ctx, const LinearInput& x, const Tensor& add_to, const Tensor& row_gate) const {
   const int64_t mark = ctx.arena.mark();
-  const Tensor gate = ctx.scratch({x.dim(0), gate_proj.out_dim()});
-  const Tensor up = ctx.scratch({x.dim(0), up_proj.out_dim()});
-  ops::linear(ctx, x, {{gate_proj, gate}, {up_proj, up}});
-  ops::silu_mul(ctx, gate, up, gate);
+  const Tensor gate = ctx.scratch({x.source.dim(0), gate_proj.out_dim()});
+  const Tensor up = ctx.scratch({x.source.dim(0), up_proj.out_dim()});
+  ops::linear_silu_mul(ctx, x, gate_proj, up_proj, gate, /*room=*/up);
   // A factor of the whole row may as well stand before the last product as behind it.
   if (row_gate.defined()) ops::sigmoid_mul(ctx, gate, row_gate, gate);
   ops::linear(ctx, gate, down_proj, add_to, Epilogue::kAdd);

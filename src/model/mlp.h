@@ -19,7 +19,7 @@ struct Mlp {
   static Mlp load(WeightLoader& loader, const std::string& prefix);
   ///   x : [T, C] normed input;   add_to : [T, C] += the output;   row_gate : [T, 1] or undefined, the output times its
   ///   sigmoid
-  void forward(Ctx& ctx, const Tensor& x, const Tensor& add_to, const Tensor& row_gate = {}) const;
+  void forward(Ctx& ctx, const LinearInput& x, const Tensor& add_to, const Tensor& row_gate = {}) const;
   /// Arena bytes of forward() for `rows` rows of an inner size `ffn_dim`.
   static int64_t scratch_bytes(int64_t ffn_dim, int64_t rows);
   void visit_weights(const std::function<void(const Linear& weight)>& visit) const;

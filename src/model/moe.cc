@@ -40,8 +40,9 @@ const ops::ExpertLinear& Moe::part(size_t index) const {
   return index == 0 ? gate_proj : index == 1 ? up_proj : down_proj;
 }
 
-void Moe::forward(Ctx& ctx, const Tensor& x, const Tensor& add_to) const {
+void Moe::forward(Ctx& ctx, const LinearInput& given, const Tensor& add_to) const {
   const int64_t mark = ctx.arena.mark();
+  const Tensor x = ops::rows_of(ctx, given);
   const int64_t rows = x.dim(0), hidden = x.dim(1), top_k = spec.top_k, dim = spec.expert_dim;
   const Tensor logits = ctx.scratch({rows, spec.experts});
   const Tensor ids = ctx.arena.carve(DType::kI32, {rows, top_k});

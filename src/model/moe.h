@@ -22,7 +22,7 @@ struct Moe {
   /// Reads the tensors under `prefix` ("model.layers.0.mlp.").
   static Moe load(WeightLoader& loader, const std::string& prefix, const MoeFfn& spec);
   ///   x : [T, C] normed input;   add_to : [T, C] += the output
-  void forward(Ctx& ctx, const Tensor& x, const Tensor& add_to) const;
+  void forward(Ctx& ctx, const LinearInput& x, const Tensor& add_to) const;
   /// Arena bytes of forward() for `rows` rows of `hidden` values.
   static int64_t scratch_bytes(const MoeFfn& spec, int64_t hidden, int64_t rows);
   /// Calls visit(matrix) for those that every token multiplies, and visit_experts for those of which a token multiplies

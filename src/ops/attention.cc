@@ -24,10 +24,17 @@ void expect_attention(Ctx& ctx, const KvView& kv, const RowPlaces& rows, const A
   ctx.backend.expect_attention(kv, rows, spec);
 }
 
-void kv_write(Ctx& ctx, const Tensor& k, const Tensor& v, const KvView& kv, const RowPlaces& rows) {
+void enter_heads(Ctx& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const HeadSteps& steps, const KvView& kv,
+                 const RowPlaces& rows) {
   DUET_CHECK((k.shape == v.shape && k.shape == Shape{k.dim(0), kv.kv_heads, kv.head_dim}));
+  DUET_CHECK((q.shape == Shape{k.dim(0), q.dim(1), kv.head_dim}) && q.dim(1) % kv.kv_heads == 0);
+  DUET_CHECK(!steps.q_norm.defined() || (steps.q_norm.shape == Shape{kv.head_dim}));
+  DUET_CHECK(steps.q_norm.defined() == steps.k_norm.defined());
+  DUET_CHECK(!steps.k_norm.defined() || steps.k_norm.shape == steps.q_norm.shape);
+  DUET_CHECK(!steps.cos.defined() || (steps.cos.shape.rank() == 2 && steps.cos.shape == steps.sin.shape));
+  DUET_CHECK(!steps.cos.defined() || (steps.cos.dim(0) == k.dim(0) && 2 * steps.cos.dim(1) <= kv.head_dim));
   check_rows(kv, rows, k.dim(0));
-  ctx.backend.kv_write(k, v, kv, rows);
+  ctx.backend.enter_heads(q, k, v, steps, kv, rows);
 }
 
 void attention(Ctx& ctx, const Tensor& q, const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec,

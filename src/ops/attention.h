@@ -6,13 +6,16 @@
 
 namespace duet::ops {
 
-/// Says, before the linear() that computes their q, k and v, which rows kv_write() and attention() will be called for:
-/// a device may bring what they touch near meanwhile. No result depends on it.
+/// Says, before the linear() that computes their q, k and v, which rows enter_heads() and attention() will be called
+/// for: a device may bring what they touch near meanwhile. No result depends on it.
 void expect_attention(Ctx& ctx, const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec);
 
-/// Stores the rows' k and v, [T, Hk, D] f32, in their sequences' pages, rounded once to the pages' type; every reader,
-/// this step's attention included, reads the rounded values.
-void kv_write(Ctx& ctx, const Tensor& k, const Tensor& v, const KvView& kv, const RowPlaces& rows);
+/// What lies between the products and attention(): rms_norm() and rope() (ops/rows.h) of each head of q and k, in
+/// place, as `steps` has them; then stores the rows' k and v in their sequences' pages, rounded once to the pages'
+/// type. Every reader, this step's attention included, reads the rounded values.
+///   q [T, H, D], k, v [T, Hk, D] f32
+void enter_heads(Ctx& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const HeadSteps& steps, const KvView& kv,
+                 const RowPlaces& rows);
 
 /// out[t, h] = sum_j p_j v_j with p = softmax_j(scale q[t, h] . k_j) over the keys j of row t's sequence with
 /// j <= position(t) and, with a window, position(t) - window < j or, with chunks, of position(t)'s chunk; head h reads

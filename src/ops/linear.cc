@@ -4,6 +4,7 @@
 
 #include "backend/backend.h"
 #include "base/check.h"
+#include "ops/rows.h"
 
 namespace duet::ops {
 
@@ -36,7 +37,8 @@ void copy_to_packed(Backend& backend, PackedWeight& weight, int64_t begin, std::
 
 namespace {
 
-LinearTerm checked_term(const Tensor& x, const Linear& layer, const Tensor& out, Epilogue epilogue) {
+LinearTerm checked_term(const LinearInput& input, const Linear& layer, const Tensor& out, Epilogue epilogue) {
+  const Tensor& x = input.source;
   DUET_CHECK(x.dtype == DType::kF32 && out.dtype == DType::kF32);
   DUET_CHECK(x.shape.rank() == 2 && out.shape.rank() == 2 && x.dim(0) == out.dim(0));
   DUET_CHECK(x.dim(1) == layer.in_dim() && out.dim(1) == layer.out_dim());
@@ -46,19 +48,38 @@ LinearTerm checked_term(const Tensor& x, const Linear& layer, const Tensor& out,
 
 }  // namespace
 
-void linear(Ctx& ctx, const Tensor& x, const Linear& layer, const Tensor& out, Epilogue epilogue) {
-  const LinearTerm term = checked_term(x, layer, out, epilogue);
-  ctx.backend.linear(x, {&term, 1});
+LinearInput normed(const Tensor& x, const Tensor& weight, float eps, const Tensor& room) {
+  DUET_CHECK(x.shape.rank() == 2 && weight.shape == Shape{x.dim(1)});
+  DUET_CHECK(room.shape == x.shape && room.data != x.data);
+  return {x, weight, eps, room};
 }
 
-void linear(Ctx& ctx, const Tensor& x, std::initializer_list<LinearOutput> outputs) {
+Tensor rows_of(Ctx& ctx, const LinearInput& input) {
+  if (!input.norm.defined()) return input.source;
+  rms_norm(ctx, input.source, input.norm, input.eps, input.room);
+  return input.room;
+}
+
+void linear(Ctx& ctx, const LinearInput& x, const Linear& layer, const Tensor& out, Epilogue epilogue) {
+  const LinearTerm term = checked_term(x, layer, out, epilogue);
+  ctx.backend.linear_of(x, {&term, 1});
+}
+
+void linear(Ctx& ctx, const LinearInput& x, std::initializer_list<LinearOutput> outputs) {
   DUET_CHECK(outputs.size() <= kMaxLinearTerms);
   std::array<LinearTerm, kMaxLinearTerms> terms;
   size_t count = 0;
   for (const LinearOutput& output : outputs) {
     terms[count++] = checked_term(x, output.layer, output.out, Epilogue::kNone);
   }
-  ctx.backend.linear(x, std::span(terms).first(count));
+  ctx.backend.linear_of(x, std::span(terms).first(count));
+}
+
+void linear_silu_mul(Ctx& ctx, const LinearInput& x, const Linear& gate, const Linear& up, const Tensor& out,
+                     const Tensor& room) {
+  DUET_CHECK(out.shape == room.shape);
+  ctx.backend.linear_silu_mul(x, checked_term(x, gate, out, Epilogue::kNone),
+                              checked_term(x, up, room, Epilogue::kNone));
 }
 
 void embed_rows(Ctx& ctx, const Linear& table, std::span<const int32_t> ids, const Tensor& out) {

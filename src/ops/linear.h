@@ -37,14 +37,21 @@ std::span<std::byte> packed_memory(Backend& backend, PackedWeight& weight);
 /// Replaces bytes from `begin` of the packed form, after all work queued before.
 void copy_to_packed(Backend& backend, PackedWeight& weight, int64_t begin, std::span<const std::byte> bytes);
 
+/// The rows that ops::rms_norm() makes of x [T, in], for linear(): in bits as both ops, but made on the way in where a
+/// backend can. `room` [T, in] is for those that cannot, and holds rubbish afterwards.   weight [in]
+LinearInput normed(const Tensor& x, const Tensor& weight, float eps, const Tensor& room);
+/// The rows themselves, for what multiplies them more than once.
+Tensor rows_of(Ctx& ctx, const LinearInput& input);
+
 /// y = x W' + bias; out = y, or out += y with Epilogue::kAdd.
-///   x [T, in] f32, out [T, out] f32; x and out do not overlap
+///   x [T, in] f32, out [T, out] f32; x (its room, too) and out do not overlap
 /// Numerics (`f32`): each y is one float32 chain over ascending k of x_k times the dequantized weight, then + bias,
 /// then added to out; on a CPU with FMA each link is one rounding. |y - exact| <= (in + 2) 2^-24 sum_k |x_k w_k| (1 +
 /// 2^-20).
 /// `native` (weight->activations()): activations rounded to 8 bits in blocks of 32, integer products, one float32 chain
 /// over the blocks; docs/numerics.md has the definition and the bound.
-void linear(Ctx& ctx, const Tensor& x, const Linear& layer, const Tensor& out, Epilogue epilogue = Epilogue::kNone);
+void linear(Ctx& ctx, const LinearInput& x, const Linear& layer, const Tensor& out,
+            Epilogue epilogue = Epilogue::kNone);
 
 /// The same for several layers of one x (at most kMaxLinearTerms), which rounds it once and shares the threads among
 /// them.
@@ -52,7 +59,12 @@ struct LinearOutput {
   const Linear& layer;
   Tensor out;
 };
-void linear(Ctx& ctx, const Tensor& x, std::initializer_list<LinearOutput> outputs);
+void linear(Ctx& ctx, const LinearInput& x, std::initializer_list<LinearOutput> outputs);
+
+/// out = silu_mul() of the products with both layers: out and room [T, F] for these, in bits as linear() and silu_mul()
+/// leave it; `room` holds rubbish afterwards.
+void linear_silu_mul(Ctx& ctx, const LinearInput& x, const Linear& gate, const Linear& up, const Tensor& out,
+                     const Tensor& room);
 
 /// out[t] = row ids[t] of the matrix, dequantized exactly.   ids [T] in [0, rows), out [T, in]
 void embed_rows(Ctx& ctx, const Linear& table, std::span<const int32_t> ids, const Tensor& out);

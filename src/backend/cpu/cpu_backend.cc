@@ -21,7 +21,8 @@ int64_t part_bytes(int threads) {
 
 }  // namespace
 
-CpuBackend::CpuBackend(ThreadPool& pool, const CpuLevel& level) : pool_(pool), level_(level) {
+CpuBackend::CpuBackend(ThreadPool& pool, const CpuLevel& level)
+    : pool_(pool), level_(level), own_rows_(static_cast<size_t>(pool.threads())) {
   scratch_ = allocate(worker_bytes(pool.threads()));
   attention_parts_ = allocate(part_bytes(pool.threads()));
 }
@@ -94,10 +95,9 @@ void CpuBackend::embed_rows(const PackedWeight& table, std::span<const int32_t> 
   for_rows(count, packed.cols(), body);
 }
 
-void CpuBackend::norm_row(const float* x, const float* weight, float eps, int64_t n, float* out) const noexcept {
+float CpuBackend::norm_factor(const float* x, float eps, int64_t n) const noexcept {
   const double mean = level_.kernels.sum_of_squares(x, n) / static_cast<double>(n);
-  const auto inverse = static_cast<float>(1.0 / std::sqrt(mean + static_cast<double>(eps)));
-  level_.kernels.scale_row(x, inverse, weight, out, n);
+  return static_cast<float>(1.0 / std::sqrt(mean + static_cast<double>(eps)));
 }
 
 void CpuBackend::rms_norm(Tensor x, Tensor weight, float eps, Tensor out) noexcept {
@@ -137,44 +137,6 @@ void CpuBackend::silu_mul(Tensor gate, Tensor up, Tensor out) noexcept {
 void CpuBackend::expect_attention(const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec) noexcept {
   const std::lock_guard lock(activations_mutex_);
   expected_.expect(kv, rows, spec, pool_.threads());
-}
-
-/// Items of kv_write() whose places are asked for before they are written.
-constexpr int64_t kKeysAhead = 2;
-
-void CpuBackend::kv_write(Tensor k, Tensor v, const KvView& kv, const RowPlaces& rows) noexcept {
-  const int64_t heads = kv.kv_heads, dim = kv.head_dim;
-  const auto count = static_cast<int64_t>(rows.position.size());
-  const KvRounding round = kv.dtype == DType::kF16    ? level_.kernels.round_f16
-                           : kv.dtype == DType::kBF16 ? level_.kernels.round_bf16
-                                                      : nullptr;
-  const auto page_of = [&](int64_t t) {
-    return kv.pages[static_cast<size_t>(rows.sequence[static_cast<size_t>(t)])]
-                   [static_cast<size_t>(rows.position[static_cast<size_t>(t)] / KvView::kPageTokens)];
-  };
-  const auto slot_of = [&](int64_t t) { return rows.position[static_cast<size_t>(t)] % KvView::kPageTokens; };
-  // Item i is row i % count of head i / count: so a thread writes the heads that it will read in attention(), and the
-  // slots of a page, which share lines, follow one another.
-  const auto body = [&](int64_t begin, int64_t end, int) {
-    const auto fetch = [&](int64_t i) {
-      if (i >= end) return;
-      const int64_t t = i % count, head = i / count;
-      for (const Tensor& from : {k, v}) {  // of another core
-        fetch_lines(from.f32() + (t * heads + head) * dim, dim * static_cast<int64_t>(sizeof(float)));
-      }
-      if (i > begin && t > 0 && page_of(t - 1) == page_of(t)) return;
-      fetch_key_places(kv, page_of(t), head, slot_of(t));
-    };
-    for (int64_t i = begin; i < begin + kKeysAhead; ++i) fetch(i);
-    for (int64_t i = begin; i < end; ++i) {
-      fetch(i + kKeysAhead);
-      const int64_t t = i % count, head = i / count, at = (t * heads + head) * dim;
-      store_kv(kv, page_of(t), head, slot_of(t), k.f32() + at, v.f32() + at, round);
-    }
-  };
-  // Scattered stores take long: few rows are worth sharing, many go in pieces that share their lines.
-  const int64_t items = count * heads;
-  pool_.parallel_for(items, std::max<int64_t>(4, std::min(items / 4, 4 * KvView::kPageTokens)), std::ref(body));
 }
 
 void CpuBackend::select_rows(Tensor x, std::span<const int32_t> rows, Tensor out) noexcept {

@@ -4,6 +4,7 @@
 #include <functional>
 #include <mutex>
 #include <string_view>
+#include <vector>
 
 #include "backend/backend.h"
 #include "backend/cpu/fetch_plan.h"
@@ -40,7 +41,9 @@ class CpuBackend final : public Backend {
   std::span<std::byte> packed_memory(PackedWeight& weight) noexcept override;
   void copy_to_packed(PackedWeight& weight, int64_t begin, std::span<const std::byte> bytes) noexcept override;
   void embed_rows(const PackedWeight& table, std::span<const int32_t> ids, Tensor out) noexcept override;
-  void linear(Tensor x, std::span<const LinearTerm> terms) noexcept override;
+  void linear(Tensor x, std::span<const LinearTerm> terms) noexcept override { linear_of(x, terms); }
+  void linear_of(const LinearInput& input, std::span<const LinearTerm> terms) noexcept override;
+  void linear_silu_mul(const LinearInput& input, const LinearTerm& gate, const LinearTerm& up) noexcept override;
   void route_top_k(Tensor logits, RouterScore score, Tensor ids, Tensor weights) noexcept override;
   void grouped_linear(Tensor x, Tensor ids, std::span<const GroupedTerm> terms) noexcept override;
   void mix_experts(Tensor y, Tensor weights, Tensor add_to) noexcept override;
@@ -52,6 +55,8 @@ class CpuBackend final : public Backend {
   void silu_mul(Tensor gate, Tensor up, Tensor out) noexcept override;
   void expect_attention(const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec) noexcept override;
   void kv_write(Tensor k, Tensor v, const KvView& kv, const RowPlaces& rows) noexcept override;
+  void enter_heads(Tensor q, Tensor k, Tensor v, const HeadSteps& steps, const KvView& kv,
+                   const RowPlaces& rows) noexcept override;
   void attention(Tensor q, const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec,
                  Tensor out) noexcept override;
   void select_rows(Tensor x, std::span<const int32_t> rows, Tensor out) noexcept override;
@@ -68,6 +73,7 @@ class CpuBackend final : public Backend {
   struct Product;
   struct RowGroup;
   struct AttentionCall;
+  struct NativeCall;
 
   Product product_of(const LinearTerm& term) const noexcept;
   void release(std::byte* data, int64_t bytes) noexcept override;
@@ -77,10 +83,15 @@ class CpuBackend final : public Backend {
   void linear_float(const RowGroup& group) noexcept;
   void linear_one_row(const Product& product, const float* x, int64_t out_row) noexcept;
   void linear_block(const Product& product, const RowGroup& group) noexcept;
-  /// All terms have the native arithmetic and the same columns; at most kBlockRows rows in all groups together.
-  void linear_native(std::span<const RowGroup> groups) noexcept;
-  /// One row of rms_norm().   x, weight, out [n]
-  void norm_row(const float* x, const float* weight, float eps, int64_t n, float* out) const noexcept;
+  /// All terms have the native arithmetic and the same columns; at most kBlockRows rows in all groups together. Rows
+  /// that are normed (`input`) are those of a single group. `pairs`: a group's terms are a gate and its up, whose
+  /// silu_mul() the gate's `out` gets.
+  void linear_native(std::span<const RowGroup> groups, const LinearInput& input, bool pairs = false) noexcept;
+  /// What rms_norm() multiplies the row x [n] by, and one row of it.   x, weight, out [n]
+  float norm_factor(const float* x, float eps, int64_t n) const noexcept;
+  void norm_row(const float* x, const float* weight, float eps, int64_t n, float* out) const noexcept {
+    level_.kernels.scale_row(x, norm_factor(x, eps, n), weight, out, n);
+  }
   /// Threads share the tiles of keys, about `unit` of work at a time (AttentionCall), where whole blocks of rows are
   /// too few to keep all busy. False, and nothing done, where a tile's parts are too large.
   bool share_keys(const AttentionCall& call, int64_t unit) noexcept;
@@ -105,6 +116,12 @@ class CpuBackend final : public Backend {
   std::mutex activations_mutex_;
   Buffer activations_;  // a block of activation rows in row tiles
   FetchPlan expected_;  // of what follows the next linear_native()
+  /// Which call of linear_native() a worker has rounded the row of for itself, in its scratch.
+  struct alignas(64) OwnRow {
+    uint64_t call = 0;
+  };
+  std::vector<OwnRow> own_rows_;  // [threads]
+  uint64_t call_ = 0;
 };
 
 }  // namespace duet

@@ -12,6 +12,10 @@ void CpuBackend::reserve_activations(int64_t columns) {
   if (activations_.bytes() < wanted) activations_ = allocate(wanted);
 }
 
+namespace {
+bool is_native(const LinearTerm& term) { return term.weight->activations() == Activations::kNative; }
+}  // namespace
+
 CpuBackend::Product CpuBackend::product_of(const LinearTerm& term) const noexcept {
   static constexpr TypeKernels kNone = {};
   const auto type = static_cast<size_t>(term.weight->dtype());
@@ -24,13 +28,16 @@ CpuBackend::Product CpuBackend::product_of(const LinearTerm& term) const noexcep
           term.out.f32()};
 }
 
-void CpuBackend::linear(Tensor x, std::span<const LinearTerm> terms) noexcept {
+void CpuBackend::linear_of(const LinearInput& input, std::span<const LinearTerm> terms) noexcept {
+  if (input.norm.defined() && !std::all_of(terms.begin(), terms.end(), is_native)) {
+    return Backend::linear_of(input, terms);
+  }
   std::array<const LinearTerm*, kMaxLinearTerms> native = {};
   size_t natives = 0;
-  RowGroup group{x.f32(), 0, x.dim(0)};
+  RowGroup group{input.source.f32(), 0, input.source.dim(0)};
   for (const LinearTerm& term : terms) {
     const LinearTerm* const one = &term;
-    if (term.weight->activations() == Activations::kNative) {
+    if (is_native(term)) {
       native[natives++] = one;
     } else {
       group.terms = {&one, 1};
@@ -45,7 +52,19 @@ void CpuBackend::linear(Tensor x, std::span<const LinearTerm> terms) noexcept {
   group.terms = std::span(native).first(natives);
   for_row_blocks(group.rows, [&](int64_t first, int64_t count) {
     const RowGroup block = group.part(first, count);
-    linear_native({&block, 1});
+    linear_native({&block, 1}, input);
+  });
+}
+
+void CpuBackend::linear_silu_mul(const LinearInput& input, const LinearTerm& gate, const LinearTerm& up) noexcept {
+  if (!is_native(gate) || !is_native(up)) return Backend::linear_silu_mul(input, gate, up);
+  const LinearTerm* const terms[] = {&gate, &up};
+  RowGroup group{input.source.f32(), 0, input.source.dim(0)};
+  group.terms = terms;
+  const std::lock_guard lock(activations_mutex_);
+  for_row_blocks(group.rows, [&](int64_t first, int64_t count) {
+    const RowGroup block = group.part(first, count);
+    linear_native({&block, 1}, input, /*pairs=*/true);
   });
 }
 

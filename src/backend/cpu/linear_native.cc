@@ -1,5 +1,6 @@
-// linear() in the native arithmetic (docs/numerics.md): activations are rounded once, then every panel is multiplied,
-// straight from its packed groups for few rows, else from an expansion that all rows share.
+// linear() in the native arithmetic (docs/numerics.md): activations are normed where they are to be and rounded once,
+// then every panel is multiplied, straight from its packed groups for few rows, else from an expansion that all rows
+// share.
 #include <algorithm>
 #include <functional>
 
@@ -12,6 +13,23 @@ namespace {
 
 /// Elements that are rounded in 2 us: worth handing out.
 constexpr int64_t kRoundWork = 4096;
+/// Columns of a row that are normed, or handed out, at once; whole blocks.
+constexpr int64_t kPieceColumns = 1024;
+/// Up to so many columns of a single row each thread rounds for itself, which takes no longer than to wait for another
+/// that does. A norm takes the whole row anyway.
+constexpr int64_t kOwnColumns = 4096, kOwnNormedColumns = 16384;
+/// Bytes of weights that a thread asks for before it rounds its row.
+constexpr int64_t kFirstBytes = 3072;
+
+// A worker's scratch, in floats: an expanded panel part, the sums of a block of rows (of a pair of panels: twice), the
+// row that it has rounded for itself.
+constexpr int64_t kSums = kBlockRows * kPanelRows;
+constexpr int64_t kOwnBlocks = kNativeSums + 2 * kSums;
+static_assert(kOwnBlocks * 4 % 64 == 0);
+static_assert(kOwnBlocks * 4 + kOwnNormedColumns / kIntegerColumns * static_cast<int64_t>(sizeof(NativeBlock)) <=
+              kWorkerFloats * 4);
+static_assert(kNativeColumns <= GroupRoom::kColumns);
+static_assert(kNativeSums * 4 == kNativeColumns / kIntegerColumns * native_expanded_bytes(2, 2));
 
 /// Asks for share t of `shares` of the `bytes` that will be expanded next, while a tile is multiplied that needs no
 /// memory.
@@ -30,139 +48,241 @@ struct RoundedGroup {
 
 }  // namespace
 
-void CpuBackend::linear_native(std::span<const RowGroup> groups) noexcept {
-  const int64_t in = groups.front().in(), blocks = in / kIntegerColumns;
-  const auto rounded_at = [&](size_t g, NativeBlock* x) {
-    return RoundedGroup{x, groups[g].rows,
-                        (groups[g].rows + level_.kernels.native_tile - 1) / level_.kernels.native_tile};
-  };
-  // Experts that share a row share its rounded form.
-  const auto shares = [&](size_t g) {
+/// The work of one linear_native(). Its items are the panels of all terms of all groups in a row, or, of pairs, the
+/// panels of each group's gate with the same ones of its up.
+struct CpuBackend::NativeCall {
+  CpuBackend& backend;
+  std::span<const RowGroup> groups;
+  const LinearInput& input;
+  bool pairs;
+  const CpuKernels& kernels = backend.level_.kernels;
+  int64_t in = groups.front().in(), blocks = in / kIntegerColumns;
+  bool norm = input.norm.defined();
+
+  /// Experts that share a row share its rounded form.
+  bool shares(size_t g) const {
     return g > 0 && groups[g].rows == 1 && groups[g - 1].rows == 1 && groups[g].x_row(0) == groups[g - 1].x_row(0);
-  };
-  const auto each_group = [&](const auto& body) {
-    auto* x = reinterpret_cast<NativeBlock*>(activations_.data());
+  }
+  /// body(g, rounded) for every group.
+  template <typename Body>
+  void each_group(const Body& body) const {
+    auto* x = reinterpret_cast<NativeBlock*>(backend.activations_.data());
     for (size_t g = 0; g < groups.size(); ++g) {
       if (g > 0 && !shares(g)) x += groups[g - 1].rows * blocks;
-      body(g, rounded_at(g, x));
+      body(g, RoundedGroup{x, groups[g].rows, (groups[g].rows + kernels.native_tile - 1) / kernels.native_tile});
     }
-  };
-  int64_t rows_to_round = 0, panels = 0;
-  each_group([&](size_t g, const RoundedGroup&) {
-    if (!shares(g)) rows_to_round += groups[g].rows;
-    for (const LinearTerm* term : groups[g].terms) panels += product_of(*term).panels();
-  });
+  }
+  int64_t items_of(const RowGroup& group) const {
+    if (pairs) return backend.product_of(*group.terms.front()).panels();
+    int64_t panels = 0;
+    for (const LinearTerm* term : group.terms) panels += backend.product_of(*term).panels();
+    return panels;
+  }
 
+  /// Columns [begin, end), whole blocks, of row i of a group, normed where they are to be and rounded; block b of these
+  /// goes to out[b stride].
+  void round_columns(const RowGroup& group, int64_t i, int64_t begin, int64_t end, int64_t stride,
+                     NativeBlock* out) const;
+  void round_all(int64_t rows) const;
+  /// The only row, rounded by each worker when it comes to its first item.
+  NativeBlock* own_row(int64_t item, int worker) const;
+
+  bool is_direct(const Product& p, int64_t rows) const {
+    return p.grouped == nullptr && rows <= std::max(kernels.native_direct_rows, p.kernels.native.direct_rows);
+  }
+  /// The chains of one panel.   sums [rows, 16]
+  void multiply(const Product& p, const RoundedGroup& rounded, int64_t panel, int worker, float* sums) const;
+  void multiply_in_parts(const Product& p, const RoundedGroup& rounded, int64_t panel, int worker, float* sums) const;
+  void multiply_panels(const Product& p, const RowGroup& group, const RoundedGroup& rounded, int64_t begin, int64_t end,
+                       int worker) const;
+  void multiply_pairs(const RowGroup& group, const RoundedGroup& rounded, int64_t begin, int64_t end, int worker) const;
+  void run();
+};
+
+void CpuBackend::NativeCall::round_columns(const RowGroup& group, int64_t i, int64_t begin, int64_t end, int64_t stride,
+                                           NativeBlock* out) const {
+  const float* const x = group.x_row(i);
+  if (!norm) {
+    kernels.native_round(x + begin, (end - begin) / kIntegerColumns, stride, out);
+    return;
+  }
+  alignas(64) float normed[kPieceColumns];
+  const float factor = backend.norm_factor(x, input.eps, in);
+  for (int64_t k = begin; k < end; k += kPieceColumns) {
+    const int64_t columns = std::min(kPieceColumns, end - k);
+    kernels.scale_row(x + k, factor, input.norm.f32() + k, normed, columns);
+    kernels.native_round(normed, columns / kIntegerColumns, stride, out + (k - begin) / kIntegerColumns * stride);
+  }
+}
+
+void CpuBackend::NativeCall::round_all(int64_t rows) const {
+  // The sum of a norm is of a whole row, which is then one piece.
+  const int64_t step = norm ? in : std::min(in, kPieceColumns);
+  const int64_t pieces = in == 0 ? 0 : (in + step - 1) / step;  // of a row
   const auto round = [&](int64_t begin, int64_t end, int) {
     int64_t before = 0;
     each_group([&](size_t g, const RoundedGroup& rounded) {
       if (shares(g)) return;
-      const int64_t last = std::min(end - before, groups[g].rows);
-      for (int64_t r = std::max<int64_t>(0, begin - before), t = 0; r < last; ++r) {
+      const int64_t last = std::min(end - before, groups[g].rows * pieces);
+      for (int64_t i = std::max<int64_t>(0, begin - before), t = 0; i < last; ++i) {
+        const int64_t r = i / pieces, k = i % pieces * step;
         while (rounded.first_of(t + 1) <= r) ++t;
         const int64_t first = rounded.first_of(t), count = rounded.first_of(t + 1) - first;
-        level_.kernels.native_round(groups[g].x_row(r), blocks, count, rounded.x + first * blocks + (r - first));
+        round_columns(groups[g], r, k, std::min(k + step, in), count,
+                      rounded.x + first * blocks + k / kIntegerColumns * count + (r - first));
       }
-      before += groups[g].rows;
+      before += groups[g].rows * pieces;
     });
   };
-  pool_.parallel_for(rows_to_round, grain(kRoundWork, in), std::ref(round));
+  backend.pool_.parallel_for(rows * pieces, grain(kRoundWork, step), std::ref(round));
+}
 
-  const auto is_direct = [&](const Product& p, int64_t rows) {
-    return p.grouped == nullptr && rows <= std::max(level_.kernels.native_direct_rows, p.kernels.native.direct_rows);
-  };
-  // One row tile times whole packed panels [begin, end): nothing but the kernel between one panel and the next, so that
-  // a step of one sequence reads as fast as memory gives.
-  const auto multiply_whole = [&](const Product& p, const RowGroup& group, const RoundedGroup& rounded, int64_t begin,
-                                  int64_t end, int worker) {
-    float* const sums = scratch(worker) + kNativeSums;
-    const int64_t count = in / p.weight.block_size(), bytes = p.weight.panel_bytes();
-    const std::byte* groups_of_panel = p.weight.panel(begin);
-    for (int64_t panel = begin; panel < end; ++panel, groups_of_panel += bytes) {
+NativeBlock* CpuBackend::NativeCall::own_row(int64_t item, int worker) const {
+  auto* const x = reinterpret_cast<NativeBlock*>(backend.scratch(worker) + kOwnBlocks);
+  uint64_t& call = backend.own_rows_[static_cast<size_t>(worker)].call;
+  if (call == backend.call_) return x;
+  call = backend.call_;
+  const RowGroup& group = groups.front();
+  const int64_t bytes = in * static_cast<int64_t>(sizeof(float));
+  fetch_lines(group.x_row(0), bytes);  // of other cores
+  if (norm) fetch_lines(input.norm.f32(), bytes);
+  for (const LinearTerm* term : group.terms) {
+    const Product p = backend.product_of(*term);
+    if (item < p.weight.panels()) fetch_lines<FetchFor::kReading, 2>(p.weight.panel(item), kFirstBytes);
+    if (pairs) continue;
+    if (item < p.panels()) break;
+    item -= p.panels();
+  }
+  round_columns(group, 0, 0, in, 1, x);
+  return x;
+}
+
+void CpuBackend::NativeCall::multiply(const Product& p, const RoundedGroup& rounded, int64_t panel, int worker,
+                                      float* sums) const {
+  if (rounded.tiles == 1 && panel < p.weight.panels() && is_direct(p, rounded.rows)) {
+    p.kernels.native.direct(p.weight.panel(panel), in / p.weight.block_size(), rounded.x, rounded.rows, sums, false);
+  } else {
+    multiply_in_parts(p, rounded, panel, worker, sums);
+  }
+}
+
+void CpuBackend::NativeCall::multiply_in_parts(const Product& p, const RoundedGroup& rounded, int64_t panel, int worker,
+                                               float* sums) const {
+  const int64_t rows = rounded.rows;
+  const IntegerForm form = p.weight.integer_form();
+  const NativeKernels& native = p.kernels.native;
+  const bool direct = is_direct(p, rows);
+  auto* const room = reinterpret_cast<std::byte*>(backend.scratch(worker));
+  const bool packed = panel < p.weight.panels();
+  if (in == 0) std::fill(sums, sums + rows * kPanelRows, 0.0f);
+  const bool grouped = p.grouped != nullptr;
+  for (int64_t k = 0; k < in; k += kNativeColumns) {
+    const int64_t columns = std::min(kNativeColumns, in - k);
+    NativeTileKernel kernel = kernels.native_plain[form.scales - 1][form.minimums];
+    const int64_t bytes = grouped ? 0 : p.weight.group_offset(columns);
+    const std::byte *from = room, *next = nullptr;
+    int64_t count = columns / kIntegerColumns;
+    if (!packed) {
+      p.weight.expand_plain(panel * kPanelRows, k, columns, room);
+    } else if (grouped) {
+      GroupRoom scales;
+      const GroupPiece piece = p.weight.piece(panel, k, columns, scales);
+      const bool whole =
+          piece.group % kIntegerColumns == 0 || (piece.group == 16 && form.scales == 2 && piece.map != nullptr);
+      if (whole && p.grouped->direct != nullptr && rows <= kernels.native_direct_rows && rounded.tiles == 1) {
+        p.grouped->direct(piece, rounded.x + k / kIntegerColumns * rows, rows, sums, k > 0);
+        continue;
+      }
+      p.grouped->expand(piece, room);
+      // Levels with `direct` expand codes of 4 bits into the forms of these types.
+      if (p.grouped->direct != nullptr && p.weight.grouped()->code != GroupCode::kInt8) {
+        kernel = kernels.types[static_cast<int>(form.scales == 1 ? DType::kQ5_0 : DType::kQ6_K)].native.expanded;
+      }
+    } else if (const std::byte* stored = p.weight.panel(panel) + p.weight.group_offset(k); direct) {
+      kernel = native.direct, from = stored, count = columns / p.weight.block_size();
+    } else {
+      native.expand(stored, columns / p.weight.block_size(), room);
+      kernel = native.expanded, next = stored + bytes;
+    }
+    for (int64_t t = 0; t < rounded.tiles; ++t) {
+      const int64_t r = rounded.first_of(t), height = rounded.first_of(t + 1) - r;
+      if (next != nullptr) fetch(next, bytes, t, rounded.tiles);
+      kernel(from, count, rounded.x + r * blocks + k / kIntegerColumns * height, height, sums + r * kPanelRows, k > 0);
+    }
+  }
+}
+
+/// One row tile times whole packed panels: nothing but the kernel between one panel and the next, so that a step of one
+/// sequence reads as fast as memory gives.
+void CpuBackend::NativeCall::multiply_panels(const Product& p, const RowGroup& group, const RoundedGroup& rounded,
+                                             int64_t begin, int64_t end, int worker) const {
+  float* const sums = backend.scratch(worker) + kNativeSums;
+  for (int64_t panel = begin; panel < end; ++panel) {
+    if (rounded.tiles == 1) {
       for (int64_t r = 0; r < group.rows; ++r) p.fetch_place(group.out_row(r), panel);
-      p.kernels.native.direct(groups_of_panel, count, rounded.x, group.rows, sums, false);
-      for (int64_t r = 0; r < group.rows; ++r) p.finish(group.out_row(r), panel, sums + r * kPanelRows);
     }
-  };
-  const auto multiply_panel = [&](const Product& p, const RowGroup& group, const RoundedGroup& rounded, int64_t panel,
-                                  int worker) {
-    const int64_t rows = group.rows;
-    const IntegerForm form = p.weight.integer_form();
-    const NativeKernels& kernels = p.kernels.native;
-    const bool direct = is_direct(p, rows);
-    auto* const room = reinterpret_cast<std::byte*>(scratch(worker));
-    float* const sums = scratch(worker) + kNativeSums;
-    const bool packed = panel < p.weight.panels();
-    if (in == 0) std::fill(sums, sums + rows * kPanelRows, 0.0f);
-    const bool grouped = p.grouped != nullptr;
-    for (int64_t k = 0; k < in; k += kNativeColumns) {
-      const int64_t columns = std::min(kNativeColumns, in - k);
-      NativeTileKernel multiply = level_.kernels.native_plain[form.scales - 1][form.minimums];
-      const int64_t bytes = grouped ? 0 : p.weight.group_offset(columns);
-      const std::byte *from = room, *next = nullptr;
-      int64_t count = columns / kIntegerColumns;
-      if (!packed) {
-        p.weight.expand_plain(panel * kPanelRows, k, columns, room);
-      } else if (grouped) {
-        GroupRoom scales;
-        const GroupPiece piece = p.weight.piece(panel, k, columns, scales);
-        const bool whole =
-            piece.group % kIntegerColumns == 0 || (piece.group == 16 && form.scales == 2 && piece.map != nullptr);
-        if (whole && p.grouped->direct != nullptr && rows <= level_.kernels.native_direct_rows && rounded.tiles == 1) {
-          p.grouped->direct(piece, rounded.x + k / kIntegerColumns * rows, rows, sums, k > 0);
-          continue;
-        }
-        p.grouped->expand(piece, room);
-        // Levels with `direct` expand codes of 4 bits into the forms of these types.
-        if (p.grouped->direct != nullptr && p.weight.grouped()->code != GroupCode::kInt8) {
-          multiply =
-              level_.kernels.types[static_cast<int>(form.scales == 1 ? DType::kQ5_0 : DType::kQ6_K)].native.expanded;
-        }
-      } else if (const std::byte* stored = p.weight.panel(panel) + p.weight.group_offset(k); direct) {
-        multiply = kernels.direct, from = stored, count = columns / p.weight.block_size();
-      } else {
-        kernels.expand(stored, columns / p.weight.block_size(), room);
-        multiply = kernels.expanded, next = stored + bytes;
-      }
-      for (int64_t t = 0; t < rounded.tiles; ++t) {
-        const int64_t r = rounded.first_of(t), height = rounded.first_of(t + 1) - r;
-        if (next != nullptr) fetch(next, bytes, t, rounded.tiles);
-        multiply(from, count, rounded.x + r * blocks + k / kIntegerColumns * height, height, sums + r * kPanelRows,
-                 k > 0);
-      }
-    }
-    for (int64_t r = 0; r < rows; ++r) p.finish(group.out_row(r), panel, sums + r * kPanelRows);
-  };
-  // The panels of all terms of all groups in a row: the threads share them as one loop.
+    multiply(p, rounded, panel, worker, sums);
+    for (int64_t r = 0; r < group.rows; ++r) p.finish(group.out_row(r), panel, sums + r * kPanelRows);
+  }
+}
+
+void CpuBackend::NativeCall::multiply_pairs(const RowGroup& group, const RoundedGroup& rounded, int64_t begin,
+                                            int64_t end, int worker) const {
+  const Product gate = backend.product_of(*group.terms[0]), up = backend.product_of(*group.terms[1]);
+  float* const sums = backend.scratch(worker) + kNativeSums;
+  for (int64_t panel = begin; panel < end; ++panel) {
+    multiply(gate, rounded, panel, worker, sums);
+    multiply(up, rounded, panel, worker, sums + kSums);
+    gate.add_bias(panel, group.rows, sums);
+    up.add_bias(panel, group.rows, sums + kSums);
+    kernels.silu_mul(sums, sums + kSums, sums, group.rows * kPanelRows);
+    for (int64_t r = 0; r < group.rows; ++r) gate.store(group.out_row(r), panel, sums + r * kPanelRows);
+  }
+}
+
+void CpuBackend::NativeCall::run() {
+  int64_t rows_to_round = 0, items = 0, most_rows = 0;
+  for (size_t g = 0; g < groups.size(); ++g) {
+    if (!shares(g)) rows_to_round += groups[g].rows;
+    items += items_of(groups[g]);
+    most_rows = std::max(most_rows, groups[g].rows);
+  }
+  ++backend.call_;
+  const bool own = rows_to_round == 1 && groups.size() == 1 && backend.pool_.threads() > 1 &&
+                   in <= (norm ? kOwnNormedColumns : kOwnColumns);
+  if (!own) round_all(rows_to_round);
+
   const auto body = [&](int64_t begin, int64_t end, int worker) {
-    expected_.fetch(begin, end, panels);
+    NativeBlock* const own_x = own ? own_row(begin, worker) : nullptr;
+    backend.expected_.fetch(begin, end, items);
     int64_t first = 0;
-    each_group([&](size_t g, const RoundedGroup& rounded) {
+    each_group([&](size_t g, RoundedGroup rounded) {
       if (first >= end) return;
-      for (const LinearTerm* term : groups[g].terms) {
-        const Product p = product_of(*term);
-        const int64_t to = std::min(end - first, p.panels());
-        int64_t from = std::max<int64_t>(begin - first, 0);
-        if (rounded.tiles == 1 && is_direct(p, groups[g].rows)) {
-          const int64_t whole = std::min(to, p.weight.panels());
-          if (from < whole) multiply_whole(p, groups[g], rounded, from, whole, worker);
-          from = std::max(from, whole);
-        }
-        for (; from < to; ++from) multiply_panel(p, groups[g], rounded, from, worker);
+      if (own) rounded.x = own_x;
+      const RowGroup& group = groups[g];
+      if (pairs) {
+        const int64_t count = items_of(group);
+        multiply_pairs(group, rounded, std::max<int64_t>(begin - first, 0), std::min(end - first, count), worker);
+        first += count;
+        return;
+      }
+      for (const LinearTerm* term : group.terms) {
+        const Product p = backend.product_of(*term);
+        multiply_panels(p, group, rounded, std::max<int64_t>(begin - first, 0), std::min(end - first, p.panels()),
+                        worker);
         first += p.panels();
       }
     });
   };
-  static_assert(kNativeColumns <= GroupRoom::kColumns);
-  static_assert(kNativeSums * static_cast<int64_t>(sizeof(float)) ==
-                kNativeColumns / kIntegerColumns * native_expanded_bytes(2, 2));
-  int64_t most_rows = 0;
-  for (const RowGroup& group : groups) most_rows = std::max(most_rows, group.rows);
-  const int64_t work = in * kPanelRows * most_rows;
+  const int64_t work = in * kPanelRows * most_rows * (pairs ? 2 : 1);
   // Each chunk walks over the groups to its place: of many experts it takes at least as many panels.
   const int64_t least = grain(most_rows == 1 ? kOneRowWork : kBlockWork, work);
-  pool_.parallel_for(panels, std::max(least, static_cast<int64_t>(groups.size())), std::ref(body));
-  expected_.clear();
+  backend.pool_.parallel_for(items, std::max(least, static_cast<int64_t>(groups.size())), std::ref(body));
+  backend.expected_.clear();
+}
+
+void CpuBackend::linear_native(std::span<const RowGroup> groups, const LinearInput& input, bool pairs) noexcept {
+  NativeCall{*this, groups, input, pairs}.run();
 }
 
 }  // namespace duet

@@ -53,7 +53,7 @@ void CpuBackend::grouped_linear(Tensor x, Tensor ids, std::span<const GroupedTer
   const std::function<void()> flush = [&] {
     if (waiting.empty()) return;
     const std::lock_guard lock(activations_mutex_);
-    linear_native(waiting);
+    linear_native(waiting, x);
     waiting.clear();
     waiting_rows = 0;
   };
