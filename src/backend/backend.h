@@ -47,8 +47,9 @@ class Backend : public Device {
   virtual void linear(Tensor x, std::span<const LinearTerm> terms) noexcept = 0;
   /// The same of rows that may have to be made first.
   virtual void linear_of(const LinearInput& input, std::span<const LinearTerm> terms) noexcept;
-  /// gate.out = silu_mul() of the two products, whose epilogues are kNone; up.out is room for the second.
-  virtual void linear_silu_mul(const LinearInput& input, const LinearTerm& gate, const LinearTerm& up) noexcept;
+  /// down of silu_mul() of the products of gate and up; gate.out and up.out, whose epilogues are kNone, are room.
+  virtual void swiglu(const LinearInput& input, const LinearTerm& gate, const LinearTerm& up,
+                      const LinearTerm& down) noexcept;
   /// ids [T, k] i32, weights [T, k]: the k largest of each row of logits [T, E], in falling order, the lowest id first
   /// among equals, and their scores.
   virtual void route_top_k(Tensor logits, RouterScore score, Tensor ids, Tensor weights) noexcept = 0;
@@ -109,10 +110,12 @@ inline void Backend::linear_of(const LinearInput& input, std::span<const LinearT
   rms_norm(input.source, input.norm, input.eps, input.room);
   linear(input.room, terms);
 }
-inline void Backend::linear_silu_mul(const LinearInput& input, const LinearTerm& gate, const LinearTerm& up) noexcept {
+inline void Backend::swiglu(const LinearInput& input, const LinearTerm& gate, const LinearTerm& up,
+                            const LinearTerm& down) noexcept {
   const LinearTerm terms[] = {gate, up};
   linear_of(input, terms);
   silu_mul(gate.out, up.out, gate.out);
+  linear(gate.out, {&down, 1});
 }
 inline void Backend::enter_heads(Tensor q, Tensor k, Tensor v, const HeadSteps& steps, const KvView& kv,
                                  const RowPlaces& rows) noexcept {

@@ -75,11 +75,12 @@ void linear(Ctx& ctx, const LinearInput& x, std::initializer_list<LinearOutput> 
   ctx.backend.linear_of(x, std::span(terms).first(count));
 }
 
-void linear_silu_mul(Ctx& ctx, const LinearInput& x, const Linear& gate, const Linear& up, const Tensor& out,
-                     const Tensor& room) {
-  DUET_CHECK(out.shape == room.shape);
-  ctx.backend.linear_silu_mul(x, checked_term(x, gate, out, Epilogue::kNone),
-                              checked_term(x, up, room, Epilogue::kNone));
+void swiglu(Ctx& ctx, const LinearInput& x, const Linear& gate, const Linear& up, const Linear& down,
+            const Tensor& gate_room, const Tensor& up_room, const Tensor& add_to) {
+  DUET_CHECK(gate_room.shape == up_room.shape);
+  ctx.backend.swiglu(x, checked_term(x, gate, gate_room, Epilogue::kNone),
+                     checked_term(x, up, up_room, Epilogue::kNone),
+                     checked_term(gate_room, down, add_to, Epilogue::kAdd));
 }
 
 void embed_rows(Ctx& ctx, const Linear& table, std::span<const int32_t> ids, const Tensor& out) {

@@ -61,10 +61,10 @@ struct LinearOutput {
 };
 void linear(Ctx& ctx, const LinearInput& x, std::initializer_list<LinearOutput> outputs);
 
-/// out = silu_mul() of the products with both layers: out and room [T, F] for these, in bits as linear() and silu_mul()
-/// leave it; `room` holds rubbish afterwards.
-void linear_silu_mul(Ctx& ctx, const LinearInput& x, const Linear& gate, const Linear& up, const Tensor& out,
-                     const Tensor& room);
+/// add_to += down of silu_mul() of the products of x with gate and up, in bits as linear() and silu_mul() one after the
+/// other.   rooms [T, F] each, where what lies between may be kept; they hold rubbish afterwards
+void swiglu(Ctx& ctx, const LinearInput& x, const Linear& gate, const Linear& up, const Linear& down,
+            const Tensor& gate_room, const Tensor& up_room, const Tensor& add_to);
 
 /// out[t] = row ids[t] of the matrix, dequantized exactly.   ids [T] in [0, rows), out [T, in]
 void embed_rows(Ctx& ctx, const Linear& table, std::span<const int32_t> ids, const Tensor& out);

@@ -43,7 +43,8 @@ class CpuBackend final : public Backend {
   void embed_rows(const PackedWeight& table, std::span<const int32_t> ids, Tensor out) noexcept override;
   void linear(Tensor x, std::span<const LinearTerm> terms) noexcept override { linear_of(x, terms); }
   void linear_of(const LinearInput& input, std::span<const LinearTerm> terms) noexcept override;
-  void linear_silu_mul(const LinearInput& input, const LinearTerm& gate, const LinearTerm& up) noexcept override;
+  void swiglu(const LinearInput& input, const LinearTerm& gate, const LinearTerm& up,
+              const LinearTerm& down) noexcept override;
   void route_top_k(Tensor logits, RouterScore score, Tensor ids, Tensor weights) noexcept override;
   void grouped_linear(Tensor x, Tensor ids, std::span<const GroupedTerm> terms) noexcept override;
   void mix_experts(Tensor y, Tensor weights, Tensor add_to) noexcept override;
@@ -84,9 +85,8 @@ class CpuBackend final : public Backend {
   void linear_one_row(const Product& product, const float* x, int64_t out_row) noexcept;
   void linear_block(const Product& product, const RowGroup& group) noexcept;
   /// All terms have the native arithmetic and the same columns; at most kBlockRows rows in all groups together. Rows
-  /// that are normed (`input`) are those of a single group. `pairs`: a group's terms are a gate and its up, whose
-  /// silu_mul() the gate's `out` gets.
-  void linear_native(std::span<const RowGroup> groups, const LinearInput& input, bool pairs = false) noexcept;
+  /// that are normed (`input`) are those of a single group.
+  void linear_native(std::span<const RowGroup> groups, const LinearInput& input) noexcept;
   /// What rms_norm() multiplies the row x [n] by, and one row of it.   x, weight, out [n]
   float norm_factor(const float* x, float eps, int64_t n) const noexcept;
   void norm_row(const float* x, const float* weight, float eps, int64_t n, float* out) const noexcept {

@@ -85,33 +85,41 @@ TEST_P(FusedLevel, NormedRowsGoIntoAProductAsTheyAre) {
   }
 }
 
-TEST_P(FusedLevel, GateAndUpMeetInAProduct) {
+TEST_P(FusedLevel, SwigluIsFourOps) {
+  constexpr int64_t kOut = 24;
   for (const int threads : {1, 3}) {
     const Cpu cpu(GetParam(), threads);
     uint32_t seed = 300;
     for (const Pair& p : weight_pairs()) {
-      const Matrix wa = test::random_matrix(p.type, p.out, p.in, ++seed);
-      const Matrix wb = test::random_matrix(p.type, p.out, p.in, ++seed);
-      const auto gate = pack(*cpu.backend, wa, p.a), up = pack(*cpu.backend, wb, p.b);
-      std::vector<float> weight = test::random_floats(p.in, ++seed), bias = test::random_floats(p.out, ++seed);
-      for (const int64_t rows : {1, 2, 13, 140}) {
-        if (test::emulated(GetParam()) && rows == 140) continue;
-        std::vector<float> x = test::random_floats(rows * p.in, ++seed), room(x.size());
-        const Tensor xs = view(x, Shape{rows, p.in});
-        for (const LinearInput& input :
-             {LinearInput(xs), LinearInput(xs, view(weight, Shape{p.in}), 1e-6f, view(room, Shape{rows, p.in}))}) {
-          const auto run = [&](const auto& call) {
-            std::vector<float> out = outcome(rows, p.out, [&](const Tensor& first, const Tensor& second) {
-              call(LinearTerm{gate.get(), view(bias, Shape{p.out}), Epilogue::kNone, first},
-                   LinearTerm{up.get(), view(bias, Shape{p.out}), Epilogue::kNone, second});
-            });
-            out.resize(out.size() / 2);  // the rest is room
-            return out;
-          };
-          const auto fused = run([&](const auto& g, const auto& u) { cpu->linear_silu_mul(input, g, u); });
-          const auto apart = run([&](const auto& g, const auto& u) { cpu->Backend::linear_silu_mul(input, g, u); });
-          EXPECT_TRUE(test::same_bits(fused, apart))
-              << dtype_info(p.type).name << " [" << p.out << "," << p.in << "] " << rows << " rows, " << threads;
+      const int64_t inner = (p.out + 31) / 32 * 32;
+      const Matrix matrices[] = {test::random_matrix(p.type, inner, p.in, ++seed),
+                                 test::random_matrix(p.type, inner, p.in, ++seed),
+                                 test::random_matrix(DType::kQ8_0, kOut, inner, ++seed)};
+      const auto gate = pack(*cpu.backend, matrices[0], p.a), up = pack(*cpu.backend, matrices[1], p.b);
+      for (const Activations last : {Activations::kNative, Activations::kF32}) {
+        const auto down = pack(*cpu.backend, matrices[2], last);
+        std::vector<float> weight = test::random_floats(p.in, ++seed), bias = test::random_floats(inner, ++seed);
+        for (const int64_t rows : {1, 2, 13, 140}) {
+          if (test::emulated(GetParam()) && rows == 140) continue;
+          std::vector<float> x = test::random_floats(rows * p.in, ++seed), room(x.size());
+          const Tensor xs = view(x, Shape{rows, p.in});
+          const Tensor norm = view(weight, Shape{p.in}), place = view(room, Shape{rows, p.in});
+          for (const LinearInput& input : {LinearInput(xs), LinearInput(xs, norm, 1e-6f, place)}) {
+            const auto run = [&](const auto& call) {
+              std::vector<float> out(static_cast<size_t>(rows * kOut), 0.5f),
+                  between(static_cast<size_t>(2 * rows * inner));
+              const Tensor rooms = view(between, Shape{2 * rows, inner});
+              call(LinearTerm{gate.get(), view(bias, Shape{inner}), Epilogue::kNone, rooms.rows(0, rows)},
+                   LinearTerm{up.get(), view(bias, Shape{inner}), Epilogue::kNone, rooms.rows(rows, rows)},
+                   LinearTerm{down.get(), {}, Epilogue::kAdd, view(out, Shape{rows, kOut})});
+              return out;
+            };
+            const auto fused = run([&](const auto& g, const auto& u, const auto& d) { cpu->swiglu(input, g, u, d); });
+            const auto apart =
+                run([&](const auto& g, const auto& u, const auto& d) { cpu->Backend::swiglu(input, g, u, d); });
+            EXPECT_TRUE(test::same_bits(fused, apart))
+                << dtype_info(p.type).name << " [" << inner << "," << p.in << "] " << rows << " rows, " << threads;
+          }
         }
       }
     }

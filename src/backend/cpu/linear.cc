@@ -56,18 +56,6 @@ void CpuBackend::linear_of(const LinearInput& input, std::span<const LinearTerm>
   });
 }
 
-void CpuBackend::linear_silu_mul(const LinearInput& input, const LinearTerm& gate, const LinearTerm& up) noexcept {
-  if (!is_native(gate) || !is_native(up)) return Backend::linear_silu_mul(input, gate, up);
-  const LinearTerm* const terms[] = {&gate, &up};
-  RowGroup group{input.source.f32(), 0, input.source.dim(0)};
-  group.terms = terms;
-  const std::lock_guard lock(activations_mutex_);
-  for_row_blocks(group.rows, [&](int64_t first, int64_t count) {
-    const RowGroup block = group.part(first, count);
-    linear_native({&block, 1}, input, /*pairs=*/true);
-  });
-}
-
 void CpuBackend::linear_float(const RowGroup& group) noexcept {
   const Product product = product_of(*group.terms.front());
   if (group.rows == 1) return linear_one_row(product, group.x_row(0), group.out_row(0));

@@ -21,10 +21,11 @@ constexpr int64_t kOwnColumns = 4096, kOwnNormedColumns = 16384;
 /// Bytes of weights that a thread asks for before it rounds its row.
 constexpr int64_t kFirstBytes = 3072;
 
-// A worker's scratch, in floats: an expanded panel part, the sums of a block of rows (of a pair of panels: twice), the
+// A worker's scratch, in floats: an expanded panel part, the sums of a block of rows (of two gates and an up), the
 // row that it has rounded for itself.
 constexpr int64_t kSums = kBlockRows * kPanelRows;
-constexpr int64_t kOwnBlocks = kNativeSums + 2 * kSums;
+constexpr int64_t kPanelsOfBlock = kIntegerColumns / kPanelRows;
+constexpr int64_t kOwnBlocks = kNativeSums + (kPanelsOfBlock + 1) * kSums;
 static_assert(kOwnBlocks * 4 % 64 == 0);
 static_assert(kOwnBlocks * 4 + kOwnNormedColumns / kIntegerColumns * static_cast<int64_t>(sizeof(NativeBlock)) <=
               kWorkerFloats * 4);
@@ -48,13 +49,15 @@ struct RoundedGroup {
 
 }  // namespace
 
-/// The work of one linear_native(). Its items are the panels of all terms of all groups in a row, or, of pairs, the
-/// panels of each group's gate with the same ones of its up.
+/// The work of one linear_native(). Its items are the panels of all terms of all groups in a row.
 struct CpuBackend::NativeCall {
   CpuBackend& backend;
   std::span<const RowGroup> groups;
   const LinearInput& input;
-  bool pairs;
+  /// Of swiglu(). `rounded_out`: the one group's terms are a gate and its up; each item is two panels of both, 32
+  /// columns of which silu_mul() is rounded to it. `rounded_in`: that of the call before.
+  NativeBlock* rounded_out = nullptr;
+  NativeBlock* rounded_in = nullptr;
   const CpuKernels& kernels = backend.level_.kernels;
   int64_t in = groups.front().in(), blocks = in / kIntegerColumns;
   bool norm = input.norm.defined();
@@ -63,17 +66,20 @@ struct CpuBackend::NativeCall {
   bool shares(size_t g) const {
     return g > 0 && groups[g].rows == 1 && groups[g - 1].rows == 1 && groups[g].x_row(0) == groups[g - 1].x_row(0);
   }
+  RoundedGroup rounded_group(NativeBlock* x, int64_t rows) const {
+    return {x, rows, (rows + kernels.native_tile - 1) / kernels.native_tile};
+  }
   /// body(g, rounded) for every group.
   template <typename Body>
   void each_group(const Body& body) const {
-    auto* x = reinterpret_cast<NativeBlock*>(backend.activations_.data());
+    auto* x = rounded_in != nullptr ? rounded_in : reinterpret_cast<NativeBlock*>(backend.activations_.data());
     for (size_t g = 0; g < groups.size(); ++g) {
       if (g > 0 && !shares(g)) x += groups[g - 1].rows * blocks;
-      body(g, RoundedGroup{x, groups[g].rows, (groups[g].rows + kernels.native_tile - 1) / kernels.native_tile});
+      body(g, rounded_group(x, groups[g].rows));
     }
   }
   int64_t items_of(const RowGroup& group) const {
-    if (pairs) return backend.product_of(*group.terms.front()).panels();
+    if (rounded_out != nullptr) return backend.product_of(*group.terms.front()).outputs() / kIntegerColumns;
     int64_t panels = 0;
     for (const LinearTerm* term : group.terms) panels += backend.product_of(*term).panels();
     return panels;
@@ -95,7 +101,7 @@ struct CpuBackend::NativeCall {
   void multiply_in_parts(const Product& p, const RoundedGroup& rounded, int64_t panel, int worker, float* sums) const;
   void multiply_panels(const Product& p, const RowGroup& group, const RoundedGroup& rounded, int64_t begin, int64_t end,
                        int worker) const;
-  void multiply_pairs(const RowGroup& group, const RoundedGroup& rounded, int64_t begin, int64_t end, int worker) const;
+  void multiply_gated(const RowGroup& group, const RoundedGroup& rounded, int64_t begin, int64_t end, int worker) const;
   void run();
 };
 
@@ -146,12 +152,13 @@ NativeBlock* CpuBackend::NativeCall::own_row(int64_t item, int worker) const {
   const int64_t bytes = in * static_cast<int64_t>(sizeof(float));
   fetch_lines(group.x_row(0), bytes);  // of other cores
   if (norm) fetch_lines(input.norm.f32(), bytes);
+  int64_t panel = rounded_out != nullptr ? kPanelsOfBlock * item : item;
   for (const LinearTerm* term : group.terms) {
     const Product p = backend.product_of(*term);
-    if (item < p.weight.panels()) fetch_lines<FetchFor::kReading, 2>(p.weight.panel(item), kFirstBytes);
-    if (pairs) continue;
-    if (item < p.panels()) break;
-    item -= p.panels();
+    if (panel < p.weight.panels()) fetch_lines<FetchFor::kReading, 2>(p.weight.panel(panel), kFirstBytes);
+    if (rounded_out != nullptr) continue;
+    if (panel < p.panels()) break;
+    panel -= p.panels();
   }
   round_columns(group, 0, 0, in, 1, x);
   return x;
@@ -226,17 +233,33 @@ void CpuBackend::NativeCall::multiply_panels(const Product& p, const RowGroup& g
   }
 }
 
-void CpuBackend::NativeCall::multiply_pairs(const RowGroup& group, const RoundedGroup& rounded, int64_t begin,
+void CpuBackend::NativeCall::multiply_gated(const RowGroup& group, const RoundedGroup& rounded, int64_t begin,
                                             int64_t end, int worker) const {
   const Product gate = backend.product_of(*group.terms[0]), up = backend.product_of(*group.terms[1]);
   float* const sums = backend.scratch(worker) + kNativeSums;
-  for (int64_t panel = begin; panel < end; ++panel) {
-    multiply(gate, rounded, panel, worker, sums);
-    multiply(up, rounded, panel, worker, sums + kSums);
-    gate.add_bias(panel, group.rows, sums);
-    up.add_bias(panel, group.rows, sums + kSums);
-    kernels.silu_mul(sums, sums + kSums, sums, group.rows * kPanelRows);
-    for (int64_t r = 0; r < group.rows; ++r) gate.store(group.out_row(r), panel, sums + r * kPanelRows);
+  const int64_t rows = group.rows, columns = gate.outputs() / kIntegerColumns;  // blocks of a row of the result
+  const RoundedGroup result = rounded_group(rounded_out, rows);
+  for (int64_t block = begin; block < end; ++block) {
+    for (int64_t half = 0; half < kPanelsOfBlock; ++half) {
+      const int64_t panel = kPanelsOfBlock * block + half;
+      float* const gates = sums + half * kSums;
+      float* const ups = sums + kPanelsOfBlock * kSums;
+      multiply(gate, rounded, panel, worker, gates);
+      multiply(up, rounded, panel, worker, ups);
+      gate.add_bias(panel, rows, gates);
+      up.add_bias(panel, rows, ups);
+      kernels.silu_mul(gates, ups, gates, rows * kPanelRows);
+    }
+    for (int64_t t = 0; t < result.tiles; ++t) {
+      const int64_t first = result.first_of(t), height = result.first_of(t + 1) - first;
+      for (int64_t r = first; r < first + height; ++r) {
+        alignas(64) float row[kIntegerColumns];
+        for (int64_t half = 0; half < kPanelsOfBlock; ++half) {
+          std::copy_n(sums + half * kSums + r * kPanelRows, kPanelRows, row + half * kPanelRows);
+        }
+        kernels.native_round(row, 1, 1, result.x + first * columns + block * height + (r - first));
+      }
+    }
   }
 }
 
@@ -248,9 +271,9 @@ void CpuBackend::NativeCall::run() {
     most_rows = std::max(most_rows, groups[g].rows);
   }
   ++backend.call_;
-  const bool own = rows_to_round == 1 && groups.size() == 1 && backend.pool_.threads() > 1 &&
+  const bool own = rounded_in == nullptr && rows_to_round == 1 && groups.size() == 1 && backend.pool_.threads() > 1 &&
                    in <= (norm ? kOwnNormedColumns : kOwnColumns);
-  if (!own) round_all(rows_to_round);
+  if (!own && rounded_in == nullptr) round_all(rows_to_round);
 
   const auto body = [&](int64_t begin, int64_t end, int worker) {
     NativeBlock* const own_x = own ? own_row(begin, worker) : nullptr;
@@ -260,12 +283,7 @@ void CpuBackend::NativeCall::run() {
       if (first >= end) return;
       if (own) rounded.x = own_x;
       const RowGroup& group = groups[g];
-      if (pairs) {
-        const int64_t count = items_of(group);
-        multiply_pairs(group, rounded, std::max<int64_t>(begin - first, 0), std::min(end - first, count), worker);
-        first += count;
-        return;
-      }
+      if (rounded_out != nullptr) return multiply_gated(group, rounded, begin, end, worker);
       for (const LinearTerm* term : group.terms) {
         const Product p = backend.product_of(*term);
         multiply_panels(p, group, rounded, std::max<int64_t>(begin - first, 0), std::min(end - first, p.panels()),
@@ -274,15 +292,38 @@ void CpuBackend::NativeCall::run() {
       }
     });
   };
-  const int64_t work = in * kPanelRows * most_rows * (pairs ? 2 : 1);
+  const int64_t panels_of_item = rounded_out != nullptr ? 2 * kPanelsOfBlock : 1;
+  const int64_t work = in * kPanelRows * most_rows * panels_of_item;
   // Each chunk walks over the groups to its place: of many experts it takes at least as many panels.
   const int64_t least = grain(most_rows == 1 ? kOneRowWork : kBlockWork, work);
   backend.pool_.parallel_for(items, std::max(least, static_cast<int64_t>(groups.size())), std::ref(body));
   backend.expected_.clear();
 }
 
-void CpuBackend::linear_native(std::span<const RowGroup> groups, const LinearInput& input, bool pairs) noexcept {
-  NativeCall{*this, groups, input, pairs}.run();
+void CpuBackend::linear_native(std::span<const RowGroup> groups, const LinearInput& input) noexcept {
+  NativeCall{*this, groups, input}.run();
+}
+
+void CpuBackend::swiglu(const LinearInput& input, const LinearTerm& gate, const LinearTerm& up,
+                        const LinearTerm& down) noexcept {
+  const LinearTerm* const terms[] = {&gate, &up};
+  const LinearTerm* const last[] = {&down};
+  const auto is_native = [](const LinearTerm& term) { return term.weight->activations() == Activations::kNative; };
+  if (!is_native(gate) || !is_native(up) || !is_native(down)) return Backend::swiglu(input, gate, up, down);
+  const int64_t blocks = gate.weight->cols() / kIntegerColumns;
+  // Both rounded inputs lie in the buffer of activations, which has room for float32, one behind the other.
+  static_assert(2 * sizeof(NativeBlock) <= kIntegerColumns * sizeof(float));
+  const std::lock_guard lock(activations_mutex_);
+  for_row_blocks(input.source.dim(0), [&](int64_t first, int64_t count) {
+    auto* const between = reinterpret_cast<NativeBlock*>(activations_.data()) + blocks * count;
+    RowGroup group{input.source.f32(), first, count};
+    group.terms = terms;
+    NativeCall{*this, {&group, 1}, input, /*rounded_out=*/between}.run();
+    const LinearInput products(gate.out);
+    group.x = gate.out.f32();  // not read: its rounded form is
+    group.terms = last;
+    NativeCall{*this, {&group, 1}, products, nullptr, /*rounded_in=*/between}.run();
+  });
 }
 
 }  // namespace duet

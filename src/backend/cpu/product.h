@@ -48,17 +48,13 @@ struct CpuBackend::Product {
       finish_lanes(first, lanes, sums, to);
     }
   }
-  /// The same in two steps, where another stands between them.   sums [rows, 16]
+  /// Its first step alone.   sums [rows, 16]
   void add_bias(int64_t p, int64_t rows, float* sums) const {
     if (bias == nullptr) return;
     const int64_t first = p * kPanelRows, lanes = std::min(kPanelRows, outputs() - first);
     for (int64_t r = 0; r < rows; ++r) {
       for (int64_t lane = 0; lane < lanes; ++lane) sums[r * kPanelRows + lane] += bias[first + lane];
     }
-  }
-  void store(int64_t row, int64_t p, const float* sums) const {
-    const int64_t first = p * kPanelRows;
-    std::copy_n(sums, std::min(kPanelRows, outputs() - first), out + row * outputs() + first);
   }
   /// Asks for the line that finish() will write: another thread may have it.
   void fetch_place(int64_t row, int64_t p) const {
