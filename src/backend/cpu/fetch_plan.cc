@@ -58,7 +58,8 @@ bool FetchPlan::add_all(const KvView& kv, const RowPlaces& rows, const Attention
 void FetchPlan::expect(const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec, int threads) noexcept {
   heads_ = kv.kv_heads;
   head_bytes_ = kv.head_bytes();
-  if (add_all(kv, rows, spec, true, threads) || add_all(kv, rows, spec, false, threads)) return;
+  if (rows.position.size() >= kRowsWithTime && add_all(kv, rows, spec, true, threads)) return;
+  if (add_all(kv, rows, spec, false, threads)) return;
   clear();
 }
 

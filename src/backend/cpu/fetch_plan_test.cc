@@ -104,6 +104,16 @@ TEST(FetchPlan, OfManyKeysOnlyThePlacesOfTheNewOnes) {
   expect_lines(plan, wanted);
 }
 
+TEST(FetchPlan, OfFewRowsOnlyThePlacesOfTheNewKeys) {
+  const Pages pages(DType::kF16, 2, 64, {1, 1});
+  const std::vector<int32_t> sequence = {0, 1}, position = {40, 7};
+  FetchPlan plan;
+  plan.expect(pages.view, {sequence, position}, {}, 2);
+  std::map<uintptr_t, int64_t> wanted;
+  for (int64_t head = 0; head < 2; ++head) pages.add(wanted, 0, 40, head), pages.add(wanted, 1, 7, head);
+  expect_lines(plan, wanted);
+}
+
 TEST(FetchPlan, OfAPromptNothing) {
   const Pages pages(DType::kF32, 8, 128, {64});
   std::vector<int32_t> sequence(4000, 0), position(4000);
@@ -116,7 +126,7 @@ TEST(FetchPlan, OfAPromptNothing) {
 TEST(FetchPlan, PagesThatAWindowLetGoAreLeftOut) {
   Pages pages(DType::kF16, 2, 32, {3});
   pages.tables[0][0] = nullptr;
-  const std::vector<int32_t> sequence = {0}, position = {150};
+  const std::vector<int32_t> sequence = {0, 0, 0}, position = {148, 149, 150};
   FetchPlan plan;
   plan.expect(pages.view, {sequence, position}, {.window = 100}, 1);
   std::map<uintptr_t, int64_t> wanted;
