@@ -19,7 +19,7 @@ constexpr int64_t kPieceColumns = 1024;
 /// that does. A norm takes the whole row anyway.
 constexpr int64_t kOwnColumns = 4096, kOwnNormedColumns = 16384;
 /// Bytes of weights that a thread asks for before it rounds its row.
-constexpr int64_t kFirstBytes = 3072;
+constexpr int64_t kFirstBytes = 6144;
 
 // A worker's scratch, in floats: an expanded panel part, the sums of a block of rows (of two gates and an up), the
 // row that it has rounded for itself.
@@ -61,6 +61,8 @@ struct CpuBackend::NativeCall {
   const CpuKernels& kernels = backend.level_.kernels;
   int64_t in = groups.front().in(), blocks = in / kIntegerColumns;
   bool norm = input.norm.defined();
+  bool rounds_own_row = rounded_in == nullptr && groups.size() == 1 && groups.front().rows == 1 &&
+                        backend.pool_.threads() > 1 && in <= (norm ? kOwnNormedColumns : kOwnColumns);
 
   /// Experts that share a row share its rounded form.
   bool shares(size_t g) const {
@@ -90,8 +92,9 @@ struct CpuBackend::NativeCall {
   void round_columns(const RowGroup& group, int64_t i, int64_t begin, int64_t end, int64_t stride,
                      NativeBlock* out) const;
   void round_all(int64_t rows) const;
-  /// The only row, rounded by each worker when it comes to its first item.
-  NativeBlock* own_row(int64_t item, int worker) const;
+  /// The only row for this worker, which asks for what it needs first, and rounds the row for itself (rounds_own_row),
+  /// when it comes to its first item.
+  NativeBlock* row_of(int worker, int64_t item) const;
 
   bool is_direct(const Product& p, int64_t rows) const {
     return p.grouped == nullptr && rows <= std::max(kernels.native_direct_rows, p.kernels.native.direct_rows);
@@ -143,15 +146,20 @@ void CpuBackend::NativeCall::round_all(int64_t rows) const {
   backend.pool_.parallel_for(rows * pieces, grain(kRoundWork, step), std::ref(round));
 }
 
-NativeBlock* CpuBackend::NativeCall::own_row(int64_t item, int worker) const {
-  auto* const x = reinterpret_cast<NativeBlock*>(backend.scratch(worker) + kOwnBlocks);
+NativeBlock* CpuBackend::NativeCall::row_of(int worker, int64_t item) const {
+  NativeBlock* const x =
+      rounds_own_row ? reinterpret_cast<NativeBlock*>(backend.scratch(worker) + kOwnBlocks) : rounded_in;
   uint64_t& call = backend.own_rows_[static_cast<size_t>(worker)].call;
   if (call == backend.call_) return x;
   call = backend.call_;
   const RowGroup& group = groups.front();
   const int64_t bytes = in * static_cast<int64_t>(sizeof(float));
-  fetch_lines(group.x_row(0), bytes);  // of other cores
-  if (norm) fetch_lines(input.norm.f32(), bytes);
+  if (rounds_own_row) {  // what comes from other cores, or from far
+    fetch_lines(group.x_row(0), bytes);
+    if (norm) fetch_lines(input.norm.f32(), bytes);
+  } else {
+    fetch_lines(x, blocks * static_cast<int64_t>(sizeof(NativeBlock)));
+  }
   int64_t panel = rounded_out != nullptr ? kPanelsOfBlock * item : item;
   for (const LinearTerm* term : group.terms) {
     const Product p = backend.product_of(*term);
@@ -160,7 +168,7 @@ NativeBlock* CpuBackend::NativeCall::own_row(int64_t item, int worker) const {
     if (panel < p.panels()) break;
     panel -= p.panels();
   }
-  round_columns(group, 0, 0, in, 1, x);
+  if (rounds_own_row) round_columns(group, 0, 0, in, 1, x);
   return x;
 }
 
@@ -271,17 +279,16 @@ void CpuBackend::NativeCall::run() {
     most_rows = std::max(most_rows, groups[g].rows);
   }
   ++backend.call_;
-  const bool own = rounded_in == nullptr && rows_to_round == 1 && groups.size() == 1 && backend.pool_.threads() > 1 &&
-                   in <= (norm ? kOwnNormedColumns : kOwnColumns);
-  if (!own && rounded_in == nullptr) round_all(rows_to_round);
+  if (!rounds_own_row && rounded_in == nullptr) round_all(rows_to_round);
+  const bool alone = rounds_own_row || (rounded_in != nullptr && most_rows == 1);
 
   const auto body = [&](int64_t begin, int64_t end, int worker) {
-    NativeBlock* const own_x = own ? own_row(begin, worker) : nullptr;
+    NativeBlock* const row = alone ? row_of(worker, begin) : nullptr;
     backend.expected_.fetch(begin, end, items);
     int64_t first = 0;
     each_group([&](size_t g, RoundedGroup rounded) {
       if (first >= end) return;
-      if (own) rounded.x = own_x;
+      if (alone) rounded.x = row;
       const RowGroup& group = groups[g];
       if (rounded_out != nullptr) return multiply_gated(group, rounded, begin, end, worker);
       for (const LinearTerm* term : group.terms) {
