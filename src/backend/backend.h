@@ -48,6 +48,7 @@ class Backend : public Device {
   /// The same of rows that may have to be made first.
   virtual void linear_of(const LinearInput& input, std::span<const LinearTerm> terms) noexcept;
   /// down of silu_mul() of the products of gate and up; gate.out and up.out, whose epilogues are kNone, are room.
+  /// down.out may be input.source where that is normed: a row is read before it is written.
   virtual void swiglu(const LinearInput& input, const LinearTerm& gate, const LinearTerm& up,
                       const LinearTerm& down) noexcept;
   /// ids [T, k] i32, weights [T, k]: the k largest of each row of logits [T, E], in falling order, the lowest id first

@@ -62,7 +62,8 @@ struct LinearOutput {
 void linear(Ctx& ctx, const LinearInput& x, std::initializer_list<LinearOutput> outputs);
 
 /// add_to += down of silu_mul() of the products of x with gate and up, in bits as linear() and silu_mul() one after the
-/// other.   rooms [T, F] each, where what lies between may be kept; they hold rubbish afterwards
+/// other.   rooms [T, F] each, where what lies between may be kept; they hold rubbish afterwards; add_to may be the
+/// rows that x norms
 void swiglu(Ctx& ctx, const LinearInput& x, const Linear& gate, const Linear& up, const Linear& down,
             const Tensor& gate_room, const Tensor& up_room, const Tensor& add_to);
 

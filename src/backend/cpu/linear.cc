@@ -12,10 +12,6 @@ void CpuBackend::reserve_activations(int64_t columns) {
   if (activations_.bytes() < wanted) activations_ = allocate(wanted);
 }
 
-namespace {
-bool is_native(const LinearTerm& term) { return term.weight->activations() == Activations::kNative; }
-}  // namespace
-
 CpuBackend::Product CpuBackend::product_of(const LinearTerm& term) const noexcept {
   static constexpr TypeKernels kNone = {};
   const auto type = static_cast<size_t>(term.weight->dtype());

@@ -227,8 +227,8 @@ void CpuBackend::NativeCall::multiply_in_parts(const Product& p, const RoundedGr
   }
 }
 
-/// One row tile times whole packed panels: nothing but the kernel between one panel and the next, so that a step of one
-/// sequence reads as fast as memory gives.
+/// Between one whole packed panel and the next a row tile meets nothing but the kernel, so that a step of one sequence
+/// reads as fast as memory gives.
 void CpuBackend::NativeCall::multiply_panels(const Product& p, const RowGroup& group, const RoundedGroup& rounded,
                                              int64_t begin, int64_t end, int worker) const {
   float* const sums = backend.scratch(worker) + kNativeSums;
@@ -315,7 +315,6 @@ void CpuBackend::swiglu(const LinearInput& input, const LinearTerm& gate, const 
                         const LinearTerm& down) noexcept {
   const LinearTerm* const terms[] = {&gate, &up};
   const LinearTerm* const last[] = {&down};
-  const auto is_native = [](const LinearTerm& term) { return term.weight->activations() == Activations::kNative; };
   if (!is_native(gate) || !is_native(up) || !is_native(down)) return Backend::swiglu(input, gate, up, down);
   const int64_t blocks = gate.weight->cols() / kIntegerColumns;
   // Both rounded inputs lie in the buffer of activations, which has room for float32, one behind the other.

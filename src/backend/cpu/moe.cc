@@ -63,7 +63,7 @@ void CpuBackend::grouped_linear(Tensor x, Tensor ids, std::span<const GroupedTer
     const size_t begin = native.size();
     for (size_t i = 0; i < terms.size(); ++i) {
       const LinearTerm* const product = &products[e * terms.size() + i];
-      if (product->weight->activations() == Activations::kNative) {
+      if (is_native(*product)) {
         native.push_back(product);
       } else {
         group.terms = {&product, 1};

@@ -7,6 +7,8 @@
 
 namespace duet {
 
+inline bool is_native(const LinearTerm& term) { return term.weight->activations() == Activations::kNative; }
+
 /// One weight and what becomes of its chains.
 struct CpuBackend::Product {
   const CpuPackedWeight& weight;
