@@ -72,7 +72,7 @@ class Backend : public Device {
   virtual void rope(Tensor x, Tensor cos, Tensor sin) noexcept = 0;
   /// out = silu(gate) * up.   all [T, F]; out may be gate
   virtual void silu_mul(Tensor gate, Tensor up, Tensor out) noexcept = 0;
-  /// A hint: kv_write() and attention() of these rows come after the next linear(), which may bring near what they
+  /// A hint: enter_heads() and attention() of these rows come after the next linear(), which may bring near what they
   /// touch. No result depends on it.
   virtual void expect_attention(const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec) noexcept;
   /// Stores k, v [T, Hk, D], rounded once to the pages' type.

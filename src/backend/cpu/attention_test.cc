@@ -5,6 +5,7 @@
 #include "backend/cpu/test_data.h"
 #include "tensor/round_row.h"
 #include "tests/compare.h"
+#include "tests/cpu_level.h"
 #include "tests/support.h"
 
 namespace duet {
@@ -169,12 +170,7 @@ void expect_attention(const Cpu& cpu, const Case& c, uint32_t seed) {
       << " window " << c.window << " " << dtype_info(c.type).name << " seed " << seed;
 }
 
-class AttentionLevel : public testing::TestWithParam<std::string> {
- protected:
-  void SetUp() override {
-    if (const std::string reason = test::why_not(GetParam()); !reason.empty()) GTEST_SKIP() << reason;
-  }
-};
+class AttentionLevel : public test::LevelTest {};
 INSTANTIATE_TEST_SUITE_P(Attention, AttentionLevel, testing::ValuesIn(test::float_levels()),
                          [](const auto& level) { return level.param; });
 

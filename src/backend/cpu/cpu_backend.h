@@ -116,11 +116,12 @@ class CpuBackend final : public Backend {
   std::mutex activations_mutex_;
   Buffer activations_;  // a block of activation rows in row tiles
   FetchPlan expected_;  // of what follows the next linear_native()
-  /// Which call of linear_native() a worker has rounded the row of for itself, in its scratch.
-  struct alignas(64) OwnRow {
+  /// The last linear_native() of one row that a worker has begun: has asked for what it needs, and has the row in its
+  /// scratch where each rounds it for itself.
+  struct alignas(64) Begun {
     uint64_t call = 0;
   };
-  std::vector<OwnRow> own_rows_;  // [threads]
+  std::vector<Begun> begun_;  // [threads]
   uint64_t call_ = 0;
 };
 

@@ -5,6 +5,7 @@
 
 #include "backend/cpu/test_data.h"
 #include "tests/compare.h"
+#include "tests/cpu_level.h"
 
 namespace duet {
 namespace {
@@ -13,12 +14,7 @@ using test::Cpu;
 using test::Matrix;
 using test::view;
 
-class FusedLevel : public testing::TestWithParam<std::string> {
- protected:
-  void SetUp() override {
-    if (const std::string reason = test::why_not(GetParam()); !reason.empty()) GTEST_SKIP() << reason;
-  }
-};
+class FusedLevel : public test::LevelTest {};
 INSTANTIATE_TEST_SUITE_P(Fused, FusedLevel, testing::ValuesIn(test::all_levels()),
                          [](const auto& level) { return level.param; });
 

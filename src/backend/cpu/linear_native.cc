@@ -149,7 +149,7 @@ void CpuBackend::NativeCall::round_all(int64_t rows) const {
 NativeBlock* CpuBackend::NativeCall::row_of(int worker, int64_t item) const {
   NativeBlock* const x =
       rounds_own_row ? reinterpret_cast<NativeBlock*>(backend.scratch(worker) + kOwnBlocks) : rounded_in;
-  uint64_t& call = backend.own_rows_[static_cast<size_t>(worker)].call;
+  uint64_t& call = backend.begun_[static_cast<size_t>(worker)].call;
   if (call == backend.call_) return x;
   call = backend.call_;
   const RowGroup& group = groups.front();

@@ -4,6 +4,7 @@
 
 #include "backend/cpu/test_data.h"
 #include "tests/compare.h"
+#include "tests/cpu_level.h"
 #include "tests/support.h"
 
 namespace duet {
@@ -62,18 +63,11 @@ void expect_linear(const Cpu& cpu, const Matrix& m, int64_t rows, bool with_bias
       << dtype_info(m.dtype).name << " rows " << rows << " weight [" << m.rows << "," << m.cols << "] seed " << seed;
 }
 
-class EveryLevel : public testing::TestWithParam<std::string> {};
+class EveryLevel : public test::LevelTest {};
 INSTANTIATE_TEST_SUITE_P(Linear, EveryLevel, testing::ValuesIn(test::float_levels()),
                          [](const auto& level) { return level.param; });
 
-#define SKIP_WITHOUT_LEVEL(level)                    \
-  do {                                               \
-    const std::string reason = test::why_not(level); \
-    if (!reason.empty()) GTEST_SKIP() << reason;     \
-  } while (false)
-
 TEST_P(EveryLevel, EveryTypeIsWithinTheBound) {
-  SKIP_WITHOUT_LEVEL(GetParam());
   const Cpu cpu(GetParam());
   for (const DType dtype : test::weight_types()) {
     const int64_t block = dtype_info(dtype).block_size;
@@ -86,7 +80,6 @@ TEST_P(EveryLevel, EveryTypeIsWithinTheBound) {
 }
 
 TEST_P(EveryLevel, EveryNumberOfRowsAndOutputs) {
-  SKIP_WITHOUT_LEVEL(GetParam());
   const Cpu cpu(GetParam());
   for (const int64_t outs : {0, 1, 15, 16, 17, 32, 33, 48, 95}) {
     const Matrix m = test::random_matrix(DType::kQ4_0, outs, 96, next_seed());
@@ -98,7 +91,6 @@ TEST_P(EveryLevel, EveryNumberOfRowsAndOutputs) {
 }
 
 TEST_P(EveryLevel, EveryNumberOfColumns) {
-  SKIP_WITHOUT_LEVEL(GetParam());
   const Cpu cpu(GetParam());
   for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16, DType::kI8}) {
     for (const int64_t in : {0, 1, 2, 15, 16, 17, 255, 256, 257, 511, 513, 1000}) {
@@ -116,7 +108,6 @@ TEST_P(EveryLevel, EveryNumberOfColumns) {
 }
 
 TEST_P(EveryLevel, ARowHasTheSameBitsAloneAmongManyAndOnAnyThreads) {
-  SKIP_WITHOUT_LEVEL(GetParam());
   const Cpu one(GetParam(), 1), two(GetParam(), 2), three(GetParam(), 3);
   for (const DType dtype : test::weight_types()) {
     const int64_t block = dtype_info(dtype).block_size;
@@ -149,7 +140,6 @@ TEST_P(EveryLevel, ARowHasTheSameBitsAloneAmongManyAndOnAnyThreads) {
 }
 
 TEST_P(EveryLevel, NanAndInfinityReachTheirRowAndOutputOnly) {
-  SKIP_WITHOUT_LEVEL(GetParam());
   const Cpu cpu(GetParam());
   Matrix m = test::random_matrix(DType::kF32, 20, 40, 77);
   const float nan = std::nanf(""), infinity = INFINITY;
@@ -177,7 +167,7 @@ TEST_P(EveryLevel, NanAndInfinityReachTheirRowAndOutputOnly) {
 }
 
 TEST(Linear, Avx2AndAvx512GiveTheSameBits) {
-  SKIP_WITHOUT_LEVEL("avx2");
+  if (!test::why_not("avx2").empty()) GTEST_SKIP() << test::why_not("avx2");
   const Cpu low("avx2"), high(test::why_not("avx512").empty() ? "avx512" : "avx512_emulated");
   for (const DType dtype : test::weight_types()) {
     const Matrix m = test::random_matrix(dtype, 83, 768, next_seed());

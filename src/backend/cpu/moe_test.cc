@@ -8,6 +8,7 @@
 
 #include "backend/cpu/test_data.h"
 #include "tests/compare.h"
+#include "tests/cpu_level.h"
 #include "tests/support.h"
 
 namespace duet {
@@ -22,12 +23,7 @@ uint32_t next_seed() {
   return ++seed;
 }
 
-class MoeLevel : public testing::TestWithParam<std::string> {
- protected:
-  void SetUp() override {
-    if (const std::string reason = test::why_not(GetParam()); !reason.empty()) GTEST_SKIP() << reason;
-  }
-};
+class MoeLevel : public test::LevelTest {};
 INSTANTIATE_TEST_SUITE_P(Moe, MoeLevel, testing::ValuesIn(test::all_levels()),
                          [](const auto& level) { return level.param; });
 

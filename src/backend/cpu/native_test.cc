@@ -7,6 +7,7 @@
 #include "backend/cpu/test_data.h"
 #include "tensor/integer_blocks.h"
 #include "tests/compare.h"
+#include "tests/cpu_level.h"
 #include "tests/support.h"
 
 namespace duet {
@@ -135,12 +136,7 @@ TEST(Native, RefRoundsTiesToEvenAndLinksBlocksInOrder) {
   EXPECT_EQ(multiply(*ref, m, x)[0], nothing + 1.0f);
 }
 
-class NativeLevel : public testing::TestWithParam<std::string> {
- protected:
-  void SetUp() override {
-    if (const std::string reason = test::why_not(GetParam()); !reason.empty()) GTEST_SKIP() << reason;
-  }
-};
+class NativeLevel : public test::LevelTest {};
 INSTANTIATE_TEST_SUITE_P(Native, NativeLevel, testing::ValuesIn(test::all_levels()),
                          [](const auto& level) { return level.param; });
 

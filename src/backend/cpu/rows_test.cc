@@ -6,6 +6,7 @@
 
 #include "backend/cpu/test_data.h"
 #include "tests/compare.h"
+#include "tests/cpu_level.h"
 
 namespace duet {
 namespace {
@@ -13,12 +14,7 @@ namespace {
 using test::Cpu;
 using test::view;
 
-class RowsLevel : public testing::TestWithParam<std::string> {
- protected:
-  void SetUp() override {
-    if (const std::string reason = test::why_not(GetParam()); !reason.empty()) GTEST_SKIP() << reason;
-  }
-};
+class RowsLevel : public test::LevelTest {};
 INSTANTIATE_TEST_SUITE_P(Rows, RowsLevel, testing::ValuesIn(test::float_levels()),
                          [](const auto& level) { return level.param; });
 
