@@ -41,12 +41,16 @@ class Shares {
     }
   }
 
-  /// The next chunk for this worker, or -1: none is left.
-  int64_t take(int worker) {
+  struct Pair {
+    int64_t begin, end;
+  };
+  /// The next chunks for this worker, at most `most` (fewer near the end); none if none is left.
+  Pair take(int worker, int64_t most) {
     Range& own = ranges_[static_cast<size_t>(worker)];
     Pair seen = own.load();
     while (seen.begin < seen.end) {
-      if (own.exchange(seen, {seen.begin + 1, seen.end})) return seen.begin;
+      const int64_t next = seen.begin + part_of(seen, most);
+      if (own.exchange(seen, {next, seen.end})) return {seen.begin, next};
     }
     for (size_t i = 1; i < ranges_.size(); ++i) {
       Range& other = ranges_[(static_cast<size_t>(worker) + i) % ranges_.size()];
@@ -55,17 +59,20 @@ class Shares {
         const int64_t from = seen.begin + (seen.end - seen.begin) / 2, end = seen.end;
         if (!other.exchange(seen, {seen.begin, from})) continue;
         // Nobody else writes an empty range, and no range has the same chunks twice in a loop.
-        own.store({from + 1, end});
-        return from;
+        const int64_t next = from + part_of({from, end}, most);
+        own.store({next, end});
+        return {from, next};
       }
     }
-    return -1;
+    return {0, 0};
   }
 
  private:
-  struct Pair {
-    int64_t begin, end;
-  };
+  /// Towards the end fewer at once, so that all end together; no fewer than half of `most`, which is for speed.
+  static int64_t part_of(const Pair& left, int64_t most) {
+    const int64_t count = left.end - left.begin;
+    return std::min(count, std::clamp(count / 2, (most + 1) / 2, most));
+  }
   /// Chunks [begin, end) as one word. No more than the numbers themselves passes between workers, so no order is asked
   /// for: what a loop reads and writes is ordered by how it opens and closes.
   class alignas(64) Range {
@@ -110,12 +117,15 @@ struct ThreadPool::State {
   alignas(64) std::atomic<int> inside = 0;
   Shares shares;
   int64_t count = 0;
-  int64_t grain = 1;
+  int64_t grain = 1, at_once = 1;
   const std::function<void(int64_t, int64_t, int)>* body = nullptr;
 
   void run_chunks(int worker) {
-    for (int64_t chunk = shares.take(worker); chunk >= 0; chunk = shares.take(worker)) {
-      (*body)(chunk * grain, std::min(count - chunk * grain, grain) + chunk * grain, worker);
+    for (;;) {
+      const Shares::Pair chunks = shares.take(worker, at_once);
+      if (chunks.begin == chunks.end) return;
+      const int64_t begin = chunks.begin * grain;
+      (*body)(begin, std::min(count - begin, (chunks.end - chunks.begin) * grain) + begin, worker);
     }
   }
 
@@ -172,19 +182,22 @@ ThreadPool::~ThreadPool() { state_->join(); }
 int ThreadPool::threads() const { return state_->threads; }
 
 void ThreadPool::parallel_for(int64_t count, int64_t grain,
-                              const std::function<void(int64_t begin, int64_t end, int worker)>& body) {
-  DUET_CHECK(grain > 0);
+                              const std::function<void(int64_t begin, int64_t end, int worker)>& body,
+                              int64_t at_once) {
+  DUET_CHECK(grain > 0 && at_once > 0);
   if (count <= 0) return;
   State& s = *state_;
   const std::lock_guard lock(s.one_loop);
   if (s.threads == 1 || count <= grain) {
-    for (int64_t begin = 0; begin < count; begin += std::min(grain, count - begin)) {
-      body(begin, begin + std::min(grain, count - begin), 0);
+    const int64_t step = grain > count / at_once ? count : grain * at_once;
+    for (int64_t begin = 0; begin < count; begin += std::min(step, count - begin)) {
+      body(begin, begin + std::min(step, count - begin), 0);
     }
     return;
   }
   s.count = count;
   s.grain = std::max(grain, (count + Shares::kMostChunks - 1) / Shares::kMostChunks);
+  s.at_once = at_once;
   s.body = &body;
   s.shares.deal((count + s.grain - 1) / s.grain);
   s.open.store(true);

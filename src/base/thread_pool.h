@@ -19,9 +19,10 @@ class ThreadPool {
   int threads() const;
 
   /// Calls body(begin, end, worker) over [0, count) in chunks of `grain` (the last one shorter) and returns when all is
-  /// done. worker is in [0, threads()). body must not throw and must not call parallel_for.
+  /// done. worker is in [0, threads()). body must not throw and must not call parallel_for. Up to `at_once` chunks go
+  /// to one call, fewer towards the end, so that all threads end together.
   void parallel_for(int64_t count, int64_t grain,
-                    const std::function<void(int64_t begin, int64_t end, int worker)>& body);
+                    const std::function<void(int64_t begin, int64_t end, int worker)>& body, int64_t at_once = 1);
 
  private:
   struct State;

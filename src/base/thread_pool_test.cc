@@ -34,6 +34,34 @@ TEST(ThreadPool, EveryIndexOnceInChunksOfTheGrain) {
   }
 }
 
+TEST(ThreadPool, EveryIndexOnceWhereSeveralChunksGoAtOnce) {
+  for (const int threads : {1, 2, 3, 8}) {
+    ThreadPool pool(threads);
+    for (const int64_t count : {1, 2, 7, 64, 1000}) {
+      for (const int64_t grain : {1, 3, 64}) {
+        for (const int64_t at_once : {1, 2, 7, 5000}) {
+          std::vector<std::atomic<int>> hits(static_cast<size_t>(count));
+          std::atomic<int> wrong = 0, together = 0;
+          pool.parallel_for(
+              count, grain,
+              [&](int64_t begin, int64_t end, int) {
+                if (begin % grain != 0 || end - begin > grain * at_once || end <= begin || end > count) ++wrong;
+                if ((end - begin) % grain != 0 && end != count) ++wrong;
+                if (end - begin > grain) ++together;
+                for (int64_t i = begin; i < end; ++i) ++hits[static_cast<size_t>(i)];
+              },
+              at_once);
+          EXPECT_EQ(wrong, 0);
+          if (count >= 8 * threads * grain) {
+            EXPECT_EQ(together > 0, at_once > 1);
+          }
+          for (const auto& h : hits) EXPECT_EQ(h, 1);
+        }
+      }
+    }
+  }
+}
+
 TEST(ThreadPool, ResultsOfOneLoopAreSeenByTheNext) {
   ThreadPool pool(3);
   std::vector<int64_t> values(97);

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "backend/cpu/test_data.h"
 #include "tests/compare.h"
@@ -29,6 +30,7 @@ struct Pair {
   DType type;
   Activations a = Activations::kNative, b = Activations::kNative;
   int64_t out, in;
+  std::optional<DType> other = std::nullopt;  // type of b, where it is not that of a
 };
 std::vector<Pair> weight_pairs() {
   constexpr auto kNative = Activations::kNative, kF32 = Activations::kF32;
@@ -39,6 +41,7 @@ std::vector<Pair> weight_pairs() {
       {DType::kQ5_0, kNative, kNative, 5, 64},     // no whole panel
       {DType::kQ6_K, kF32, kF32, 32, 256},        {DType::kQ6_K, kNative, kF32, 32, 256},
       {DType::kBF16, kNative, kNative, 48, 70},  // of the float32 arithmetic only
+      {DType::kQ4_K, kNative, kNative, 480, 256}, {DType::kQ5_0, kNative, kNative, 421, 96, DType::kQ8_0},
   };
 }
 
@@ -57,7 +60,7 @@ TEST_P(FusedLevel, NormedRowsGoIntoAProductAsTheyAre) {
     uint32_t seed = 100;
     for (const Pair& p : weight_pairs()) {
       const Matrix wa = test::random_matrix(p.type, p.out, p.in, ++seed);
-      const Matrix wb = test::random_matrix(p.type, p.out, p.in, ++seed);
+      const Matrix wb = test::random_matrix(p.other.value_or(p.type), p.out, p.in, ++seed);
       const auto a = pack(*cpu.backend, wa, p.a), b = pack(*cpu.backend, wb, p.b);
       std::vector<float> weight = test::random_floats(p.in, ++seed), bias = test::random_floats(p.out, ++seed);
       for (const int64_t rows : {1, 2, 13, 140}) {
@@ -89,7 +92,7 @@ TEST_P(FusedLevel, SwigluIsFourOps) {
     for (const Pair& p : weight_pairs()) {
       const int64_t inner = (p.out + 31) / 32 * 32;
       const Matrix matrices[] = {test::random_matrix(p.type, inner, p.in, ++seed),
-                                 test::random_matrix(p.type, inner, p.in, ++seed),
+                                 test::random_matrix(p.other.value_or(p.type), inner, p.in, ++seed),
                                  test::random_matrix(DType::kQ8_0, kOut, inner, ++seed)};
       const auto gate = pack(*cpu.backend, matrices[0], p.a), up = pack(*cpu.backend, matrices[1], p.b);
       for (const Activations last : {Activations::kNative, Activations::kF32}) {

@@ -190,7 +190,7 @@ TEST_P(NativeLevel, EveryShapeOnAnyThreads) {
     if (!slow || threads == 2) cpus.push_back(std::make_unique<Cpu>(GetParam(), threads));
   }
   for (const DType dtype : {DType::kQ4_0, DType::kQ4_1, DType::kQ6_K}) {
-    for (const int64_t outs : {0, 1, 15, 16, 17, 33, 83}) {
+    for (const int64_t outs : {0, 1, 15, 16, 17, 33, 83, 389}) {
       const Matrix m = test::random_matrix(dtype, outs, 768, next_seed());
       const std::vector<float> bias = test::random_floats(outs, next_seed());
       for (const int64_t rows : {1, 3, 16, 17, 128, 133, 512}) {
