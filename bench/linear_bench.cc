@@ -48,7 +48,7 @@ void run(const Options& options) {
   const CpuLevel level = choose_cpu_level(options.level);
   const auto backend = make_cpu_backend(pool, level.name);
   const double macs = peak_macs(pool, level.kernels, options.seconds);
-  const double bytes = measure_read(pool, false, options.seconds);
+  const double bytes = ReadProbe(pool, kReadProbeBytes, options.seconds).rate(false, options.seconds);
   fmt::print("level {}, {} threads, weight [{},{}]; limits now: {:.1f} GMAC/s, {:.1f} GB/s\n", level.name,
              pool.threads(), options.out, options.in, macs / 1e9, bytes / 1e9);
   fmt::print("{:6} {:>6} {:>10} {:>8} {:>8} {:>8} {:>8}\n", "type", "rows", "us", "GB/s", "% read", "GMAC/s", "% peak");

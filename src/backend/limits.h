@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -18,11 +19,25 @@ int64_t cpu_activation_bytes(int64_t columns);
 
 /// Reads far more than most caches hold.
 inline constexpr int64_t kReadProbeBytes = int64_t{512} << 20;
-/// Bytes per second that the threads of `pool`, or with `one_thread` the caller alone, keep up when they read `bytes`
-/// in large pages again and again, as a model reads its weights: of so many as fit a large last cache, it keeps some.
-/// They are fetched ahead at several distances, in turns for about `seconds` and once each at least; of the best
-/// distance, with what other programs on the machine take away. Takes that memory meanwhile; throws out_of_memory.
-double measure_read(ThreadPool& pool, bool one_thread, double seconds, int64_t bytes = kReadProbeBytes);
+/// What memory gives to a program that does nothing but read: `bytes` in large pages, again and again, as a model reads
+/// its weights; of so many as fit a large last cache, that keeps some. They are fetched ahead at several distances, by
+/// one stream and by several, since which is best differs between machines.
+class ReadProbe {
+ public:
+  /// Takes that memory, and tries every way to read it for about `seconds` with all threads of `pool`, as long with
+  /// one; throws out_of_memory.
+  ReadProbe(ThreadPool& pool, int64_t bytes, double seconds);
+  ~ReadProbe();
+  ReadProbe(const ReadProbe&) = delete;
+  ReadProbe& operator=(const ReadProbe&) = delete;
+  /// Bytes per second that all threads, or the caller alone, keep up in the best of these ways for about `seconds`, one
+  /// pass at least; with what other programs on the machine take away.
+  double rate(bool one_thread, double seconds);
+
+ private:
+  struct Memory;
+  std::unique_ptr<Memory> memory_;
+};
 
 /// The most multiply-adds per second that the threads of a pool do with one kind of operand and nothing to load.
 struct PeakRate {

@@ -15,7 +15,7 @@ namespace duet {
 namespace {
 
 constexpr uint64_t kMaxTextBytes = uint64_t{64} << 20;
-constexpr double kReadSeconds = 0.12, kPeakSeconds = 0.1;
+constexpr double kReadSeconds = 0.12, kTrySeconds = 0.5, kPeakSeconds = 0.1;
 /// What is read beside a model is as much as its step reads, within what caches can hold and what is spared for it.
 constexpr int64_t kLeastReadBytes = int64_t{64} << 20, kMostReadBytes = int64_t{1} << 30;
 
@@ -25,16 +25,15 @@ double to_double(int64_t value) { return static_cast<double>(value); }
 /// differs from second to second.
 class ProbedSubject final : public SpeedSubject {
  public:
-  ProbedSubject(EngineSubject& engine, ThreadPool& pool, int64_t read_bytes)
-      : engine_(engine), pool_(pool), read_bytes_(read_bytes) {}
+  ProbedSubject(EngineSubject& engine, ReadProbe& probe) : engine_(engine), probe_(probe) {}
   void warm_up(const Cancelled& cancelled) override { engine_.warm_up(cancelled); }
   SpeedSample measure(uint32_t run, const Cancelled& cancelled) override {
-    read_one_thread_.push_back(measure_read(pool_, true, kReadSeconds, read_bytes_));
+    read_one_thread_.push_back(probe_.rate(true, kReadSeconds));
     SpeedSample sample;
     sample.reading = engine_.measure_reading(run, cancelled);
-    const double before = measure_read(pool_, false, kReadSeconds, read_bytes_);
+    const double before = probe_.rate(false, kReadSeconds);
     sample.writing = engine_.measure_writing(run, cancelled);
-    read_.push_back((before + measure_read(pool_, false, kReadSeconds, read_bytes_)) / 2);
+    read_.push_back((before + probe_.rate(false, kReadSeconds)) / 2);
     return sample;
   }
   const std::vector<double>& read() const { return read_; }
@@ -42,8 +41,7 @@ class ProbedSubject final : public SpeedSubject {
 
  private:
   EngineSubject& engine_;
-  ThreadPool& pool_;
-  int64_t read_bytes_;
+  ReadProbe& probe_;
   std::vector<double> read_, read_one_thread_;
 };
 
@@ -167,7 +165,8 @@ BenchResult bench(const SessionOpener& open, const SessionOptions& session_optio
   result.work = step_work(session->model().description().spec, session->decoder().weight_work(),
                           result.model.state_token_bytes, options.plan);
   result.limits.read_buffer_bytes = std::clamp(result.work.writing_bytes, kLeastReadBytes, kMostReadBytes);
-  ProbedSubject ours(engine, session->pool(), result.limits.read_buffer_bytes);
+  auto probe = std::make_unique<ReadProbe>(session->pool(), result.limits.read_buffer_bytes, kTrySeconds);
+  ProbedSubject ours(engine, *probe);
   std::vector<PeerSubject> peers;
   for (const Peer& peer : options.peers) {
     peers.emplace_back(peer, options.peer_model, options.plan, session->pool().threads());
@@ -178,6 +177,7 @@ BenchResult bench(const SessionOpener& open, const SessionOptions& session_optio
   std::vector<Speed> speeds = measure_speed(subjects, options.repetitions, cancelled, [&](int64_t done, int64_t total) {
     if (progress) progress("measuring", done, total);
   });
+  probe.reset();  // its memory is not the model's
   result.resident_bytes = resident_bytes();
   result.experts = session->decoder().expert_stats();
   keep_larger(result.limits.peaks, measure_peaks(session->pool(), kPeakSeconds));

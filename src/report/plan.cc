@@ -162,7 +162,7 @@ Machine measure_machine(ThreadPool& pool, const Cancelled& cancelled, const Benc
   const uint64_t free = available_memory_bytes();
   if (free != UINT64_MAX) machine.memory_bytes = static_cast<int64_t>(free);
   step(0);
-  machine.read_bytes_per_second = measure_read(pool, false, kReadSeconds);
+  machine.read_bytes_per_second = ReadProbe(pool, kReadProbeBytes, kReadSeconds).rate(false, kReadSeconds);
   step(1);
   for (const PeakRate& peak : measure_peaks(pool, kPeakSeconds)) {
     if (peak.arithmetic == "int8") machine.int8_macs_per_second = peak.macs_per_second;

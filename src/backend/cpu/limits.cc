@@ -18,9 +18,9 @@ namespace duet {
 namespace {
 
 constexpr int64_t kPieceBytes = int64_t{1} << 20;  // threads take turns, so that one that is slow reads less
-constexpr int64_t kAhead[] = {0, 1024, 4096};      // which of them is best differs between machines
-constexpr int64_t kPeakRounds = 20'000;            // under a millisecond
-constexpr int64_t kPeakChunks = 8;                 // of each thread
+static_assert(kPieceBytes % kReadUnit == 0);
+constexpr int64_t kPeakRounds = 20'000;  // under a millisecond
+constexpr int64_t kPeakChunks = 8;       // of each thread
 
 CpuProbes best_probes() {
   CpuProbes probes;
@@ -51,15 +51,6 @@ std::vector<std::vector<double>> times_of(size_t ways, double seconds, const std
   return times;
 }
 
-struct HostMemory {
-  explicit HostMemory(int64_t size) : bytes(size), data(allocate_host(size)) {}
-  ~HostMemory() { release_host(data, bytes); }
-  HostMemory(const HostMemory&) = delete;
-  HostMemory& operator=(const HostMemory&) = delete;
-  int64_t bytes;
-  std::byte* data;
-};
-
 double peak(ThreadPool& pool, const PeakProbe& probe, double seconds) {
   const int64_t chunks = kPeakChunks * pool.threads();
   const auto macs = static_cast<double>(chunks * kPeakRounds * probe.macs_per_round);
@@ -73,34 +64,71 @@ double peak(ThreadPool& pool, const PeakProbe& probe, double seconds) {
 
 std::string_view cpu_level_name() { return choose_cpu_level("").name; }
 
-double measure_read(ThreadPool& pool, bool one_thread, double seconds, int64_t bytes) {
-  DUET_CHECK(bytes > 0);
-  const CpuProbes probes = best_probes();
-  const int64_t pieces = (bytes + kPieceBytes - 1) / kPieceBytes;
-  const HostMemory memory(pieces * kPieceBytes);
-  pool.parallel_for(pieces, 1, [&](int64_t begin, int64_t end, int) {
-    std::memset(memory.data + begin * kPieceBytes, 1, static_cast<size_t>((end - begin) * kPieceBytes));
-  });
-  std::atomic<uint64_t> sum = 0;  // what is read is used
-  const auto times = times_of(std::size(kAhead), seconds, [&](size_t way) {
+struct ReadProbe::Memory {
+  struct Way {
+    CpuProbes::Read read;
+    int64_t ahead_bytes;
+  };
+
+  Memory(ThreadPool& threads, int64_t bytes)
+      : pool(threads), pieces((bytes + kPieceBytes - 1) / kPieceBytes), data(allocate_host(pieces * kPieceBytes)) {
+    pool.parallel_for(pieces, 1, [&](int64_t begin, int64_t end, int) {
+      std::memset(data + begin * kPieceBytes, 1, static_cast<size_t>((end - begin) * kPieceBytes));
+    });
+    const CpuProbes probes = best_probes();
+    ways = {{probes.read, 0},
+            {probes.read, 1024},
+            {probes.read, 4096},
+            {probes.read_side_by_side, 0},
+            {probes.read_side_by_side, 1024}};
+  }
+  ~Memory() { release_host(data, pieces * kPieceBytes); }
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+
+  void pass(const Way& way, bool one_thread) {
     const auto read = [&](int64_t begin, int64_t end, int) {
-      sum += probes.read(memory.data + begin * kPieceBytes, (end - begin) * kPieceBytes, kAhead[way]);
+      sum += way.read(data + begin * kPieceBytes, (end - begin) * kPieceBytes, way.ahead_bytes);
     };
     if (one_thread) {
       read(0, pieces, 0);
     } else {
       pool.parallel_for(pieces, 1, read);
     }
-  });
+  }
+  Way best_way(bool one_thread, double seconds) {
+    auto times = times_of(ways.size(), seconds, [&](size_t way) { pass(ways[way], one_thread); });
+    const auto median = [](std::vector<double>& of_way) {
+      std::nth_element(of_way.begin(), of_way.begin() + static_cast<int64_t>(of_way.size() / 2), of_way.end());
+      return of_way[of_way.size() / 2];
+    };
+    const auto least =
+        std::min_element(times.begin(), times.end(), [&](auto& a, auto& b) { return median(a) < median(b); });
+    return ways[static_cast<size_t>(least - times.begin())];
+  }
+
+  ThreadPool& pool;
+  int64_t pieces;
+  std::byte* data;
+  std::vector<Way> ways;
+  Way best[2] = {};               // of all threads, of one
+  std::atomic<uint64_t> sum = 0;  // what is read is used
+};
+
+ReadProbe::ReadProbe(ThreadPool& pool, int64_t bytes, double seconds) {
+  DUET_CHECK(bytes > 0);
+  memory_ = std::make_unique<Memory>(pool, bytes);
+  for (const bool one_thread : {false, true}) memory_->best[one_thread] = memory_->best_way(one_thread, seconds);
+}
+
+ReadProbe::~ReadProbe() = default;
+
+double ReadProbe::rate(bool one_thread, double seconds) {
+  const auto times = times_of(1, seconds, [&](size_t) { memory_->pass(memory_->best[one_thread], one_thread); });
   // What is kept up, what neighbours on the same machine take away included: so the speeds of models are measured that
   // it is compared with. The best pass would be a limit that holds for milliseconds.
-  double best = 0;
-  for (const std::vector<double>& of_way : times) {
-    const double passes = static_cast<double>(of_way.size());
-    best =
-        std::max(best, static_cast<double>(memory.bytes) * passes / std::accumulate(of_way.begin(), of_way.end(), 0.0));
-  }
-  return best;
+  return static_cast<double>(memory_->pieces * kPieceBytes) * static_cast<double>(times[0].size()) /
+         std::accumulate(times[0].begin(), times[0].end(), 0.0);
 }
 
 std::vector<PeakRate> measure_peaks(ThreadPool& pool, double seconds) {

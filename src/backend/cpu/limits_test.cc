@@ -24,16 +24,17 @@ TEST(Limits, AreMeasuredForEveryArithmetic) {
     EXPECT_GT(peak.macs_per_second, 0.0) << peak.arithmetic;
     EXPECT_FALSE(peak.instruction.empty());
   }
-  EXPECT_GT(measure_read(pool, true, 0.0), 0.0);
-  EXPECT_GT(measure_read(pool, false, 0.0), 0.0);
+  ReadProbe probe(pool, int64_t{64} << 20, 0.0);
+  EXPECT_GT(probe.rate(true, 0.0), 0.0);
+  EXPECT_GT(probe.rate(false, 0.0), 0.0);
   EXPECT_FALSE(cpu_level_name().empty());
 }
 
 /// Each level's loop sees every byte: a sum of 64-bit numbers, whatever it fetches ahead.
 TEST(Limits, EveryByteIsRead) {
-  constexpr int64_t kBytes = 4096;
+  constexpr int64_t kBytes = 2 * kReadUnit;
   std::byte* const data = allocate_host(kBytes);
-  for (int64_t i = 0; i < kBytes; ++i) data[i] = static_cast<std::byte>(i * 7);
+  for (int64_t i = 0; i < kBytes; ++i) data[i] = static_cast<std::byte>(i * 7 + i / 256);
   uint64_t expected = 0;
   for (int64_t i = 0; i < kBytes; i += 8) {
     uint64_t word = 0;
@@ -43,8 +44,10 @@ TEST(Limits, EveryByteIsRead) {
   const auto check = [&](auto fill) {
     CpuProbes probes;
     fill(probes);
-    EXPECT_EQ(probes.read(data, kBytes, 0), expected);
-    EXPECT_EQ(probes.read(data, kBytes, 1024), expected);
+    for (const auto read : {probes.read, probes.read_side_by_side}) {
+      EXPECT_EQ(read(data, kBytes, 0), expected);
+      EXPECT_EQ(read(data, kBytes, 1024), expected);
+    }
     for (const PeakProbe* probe : {&probes.int8, &probes.bf16, &probes.f32}) {
       if (probe->run == nullptr) continue;
       EXPECT_GT(probe->macs_per_round, 0);

@@ -6,12 +6,15 @@
 namespace duet {
 namespace {
 
+template <int64_t kStreams>
 uint64_t read(const std::byte* data, int64_t bytes, int64_t ahead_bytes) noexcept {
   __m512i sums[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
-  for (const std::byte* const end = data + bytes; data != end; data += 512) {
-    for (int i = 0; i < 8; ++i) {
-      _mm_prefetch(reinterpret_cast<const char*>(data + ahead_bytes + i * 64), _MM_HINT_T0);
-      sums[i % 4] = _mm512_add_epi64(sums[i % 4], _mm512_load_si512(data + i * 64));
+  const int64_t part = bytes / kStreams;
+  for (int64_t at = 0; at < part; at += kLinesAtOnce / kStreams * 64) {
+    for (int i = 0; i < kLinesAtOnce; ++i) {
+      const std::byte* const line = data + line_of_round<kStreams>(i, at, part);
+      _mm_prefetch(reinterpret_cast<const char*>(line + ahead_bytes), _MM_HINT_T0);
+      sums[i % 4] = _mm512_add_epi64(sums[i % 4], _mm512_load_si512(line));
     }
   }
   const __m512i all = _mm512_add_epi64(_mm512_add_epi64(sums[0], sums[1]), _mm512_add_epi64(sums[2], sums[3]));
@@ -32,7 +35,8 @@ DUET_PEAK_LOOP(bf16_dot, "vdpbf16ps")
 }  // namespace
 
 void fill_avx512_probes(CpuProbes& probes, bool has_vnni, bool has_bf16) noexcept {
-  probes.read = read;
+  probes.read = read<1>;
+  probes.read_side_by_side = read<kReadStreams>;
   probes.f32 = {"vfmadd231ps zmm", int64_t{12} * 16, fma};
   probes.int8 = {"vpmaddubsw, vpmaddwd zmm", int64_t{4} * 8 * 64, pairs};
   if (has_vnni) probes.int8 = {"vpdpbusd zmm", int64_t{12} * 64, vnni};

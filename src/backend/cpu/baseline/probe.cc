@@ -11,13 +11,18 @@ using S8 = int16_t __attribute__((vector_size(16)));
 using L2 = uint64_t __attribute__((vector_size(16)));
 constexpr int kChains = 8;  // enough to hide the latencies of a product and a sum
 
+template <int64_t kStreams>
 uint64_t read(const std::byte* data, int64_t bytes, int64_t ahead_bytes) noexcept {
   L2 sums[4] = {};
-  for (const std::byte* const end = data + bytes; data != end; data += 64) {
-    __builtin_prefetch(data + ahead_bytes);
-    L2 line[4];
-    std::memcpy(line, data, sizeof line);
-    for (int i = 0; i < 4; ++i) sums[i] += line[i];
+  const int64_t part = bytes / kStreams;
+  for (int64_t at = 0; at < part; at += kLinesAtOnce / kStreams * 64) {
+    for (int i = 0; i < kLinesAtOnce; ++i) {
+      const std::byte* const from = data + line_of_round<kStreams>(i, at, part);
+      __builtin_prefetch(from + ahead_bytes);
+      L2 line[4];
+      std::memcpy(line, from, sizeof line);
+      for (int j = 0; j < 4; ++j) sums[j] += line[j];
+    }
   }
   const L2 all = sums[0] + sums[1] + sums[2] + sums[3];
   return all[0] + all[1];
@@ -40,7 +45,8 @@ void multiply_add(int64_t rounds) noexcept {
 }  // namespace
 
 void fill_baseline_probes(CpuProbes& probes) noexcept {
-  probes.read = read;
+  probes.read = read<1>;
+  probes.read_side_by_side = read<kReadStreams>;
   probes.f32 = {"product and sum of 4 lanes", kChains * 4, multiply_add<F4, float>};
   probes.int8 = {"product and sum of 8 lanes of 16 bits", kChains * 8, multiply_add<S8, int16_t>};
 }
