@@ -17,8 +17,6 @@ inline constexpr int64_t kPanelRows = 16;
 /// Columns of a panel that are dequantized at once (16 KiB of float32: half of an L1 cache). A whole number of any
 /// block.
 inline constexpr int64_t kUnpackColumns = 256;
-/// Panels whose chains one gemv call interleaves, to hide the latency of the additions.
-inline constexpr int64_t kGemvPanels = 2;
 /// Query rows that share one visit of a key tile.
 inline constexpr int64_t kAttentionRows = 48;
 /// Elements of the head dimension that attention multiplies at once (chunks are chained, so this changes no bit).
@@ -62,9 +60,9 @@ inline constexpr int64_t kMostStreams = 8;
 /// dequantize().
 using UnpackKernel = void (*)(const std::byte* groups, int64_t blocks, float* out) noexcept;
 
-/// One chain per output row: out[p][lane] = sum over k ascending of w[p][k][lane] x[k], for `panels` (1 or kGemvPanels)
-/// panels that lie `panel_bytes` apart, `blocks` groups each.   x [blocks * block_size], out [panels, 16]
-using GemvKernel = void (*)(const std::byte* panel, int64_t panel_bytes, int64_t panels, int64_t blocks, const float* x,
+/// One chain per output row: out[p][lane] = sum over k ascending of w[p][k][lane] x[k], for `number` panels of `blocks`
+/// groups each, at most kMostStreams.   panels [number], x [blocks * block_size], out [number, 16]
+using GemvKernel = void (*)(const std::byte* const* panels, int64_t number, int64_t blocks, const float* x,
                             float* out) noexcept;
 
 /// sums[r][lane] (+)= sum over i ascending of panel[i * panel_stride + lane] x[i * rows + r]; one chain per element,

@@ -61,36 +61,38 @@ void CpuBackend::linear_float(const RowGroup& group) noexcept {
 
 void CpuBackend::linear_one_row(const Product& p, const float* x, int64_t out_row) noexcept {
   const int64_t whole = p.weight.panels(), in = p.in();
-  const int64_t together = p.grouped == nullptr ? kGemvPanels : 1;
-  const int64_t pairs = (whole + together - 1) / together;
+  const int64_t ways = p.grouped == nullptr ? std::max<int64_t>(2, level_.kernels.streams) : 1;
   const auto body = [&](int64_t begin, int64_t end, int worker) {
-    alignas(64) float sums[kGemvPanels * kPanelRows];
-    for (int64_t item = begin; item < end; ++item) {
-      if (item < pairs && p.grouped != nullptr) {
+    alignas(64) float sums[kMostStreams * kPanelRows];
+    for (int64_t item = begin, number = 1; item < end; item += number) {
+      number = 1;
+      if (item < whole && p.grouped != nullptr) {
         std::fill(sums, sums + kPanelRows, 0.0f);
         for (int64_t k = 0; k < in; k += GroupRoom::kColumns) {
           GroupRoom room;
           p.grouped->gemv(p.weight.piece(item, k, std::min(GroupRoom::kColumns, in - k), room), x + k, sums);
         }
         p.finish(out_row, item, sums);
-      } else if (item < pairs) {
-        const int64_t first = item * kGemvPanels, panels = std::min(kGemvPanels, whole - first);
-        p.kernels.gemv(p.weight.panel(first), p.weight.panel_bytes(), panels, in / p.weight.block_size(), x, sums);
-        for (int64_t i = 0; i < panels; ++i) p.finish(out_row, first + i, sums + i * kPanelRows);
+      } else if (item < whole) {
+        number = std::min({ways, end - item, whole - item});
+        const std::byte* panels[kMostStreams];
+        for (int64_t i = 0; i < number; ++i) panels[i] = p.weight.panel(in_streams(item + i, whole, ways));
+        p.kernels.gemv(panels, number, in / p.weight.block_size(), x, sums);
+        for (int64_t i = 0; i < number; ++i) {
+          p.finish(out_row, in_streams(item + i, whole, ways), sums + i * kPanelRows);
+        }
       } else {  // a panel of plain rows
-        const int64_t panel = whole + item - pairs;
         std::fill(sums, sums + kPanelRows, 0.0f);
         for (int64_t k = 0; k < in; k += kUnpackColumns) {
           const int64_t columns = std::min(kUnpackColumns, in - k);
-          const float* const w = p.decode(panel, k, columns, scratch(worker));
+          const float* const w = p.decode(item, k, columns, scratch(worker));
           level_.kernels.gemm(w, kPanelRows, x + k, columns, 1, sums, kPanelRows, true);
         }
-        p.finish(out_row, panel, sums);
+        p.finish(out_row, item, sums);
       }
     }
   };
-  const int64_t items = pairs + p.panels() - whole;
-  pool_.parallel_for(items, grain(kOneRowWork, in * kPanelRows), std::ref(body));
+  pool_.parallel_for(p.panels(), grain(kStreamWork, in * kPanelRows), std::ref(body), ways);
 }
 
 void CpuBackend::linear_block(const Product& p, const RowGroup& group) noexcept {

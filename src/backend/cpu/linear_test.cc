@@ -72,7 +72,7 @@ TEST_P(EveryLevel, EveryTypeIsWithinTheBound) {
   for (const DType dtype : test::weight_types()) {
     const int64_t block = dtype_info(dtype).block_size;
     const int64_t in = block == 1 ? 259 : 2 * block;
-    for (const int64_t outs : {16, 37}) {
+    for (const int64_t outs : {16, 37, 293}) {
       const Matrix m = test::random_matrix(dtype, outs, in, next_seed());
       for (const int64_t rows : {1, 3, 14}) expect_linear(cpu, m, rows, rows == 3, Epilogue::kNone);
     }

@@ -89,12 +89,6 @@ struct CpuBackend::NativeCall {
   }
   bool all_direct() const;
 
-  /// Item i of `count`, so that items i to i + ways - 1 go on in as many places: each thread reads several long streams
-  /// at once.
-  static int64_t in_streams(int64_t i, int64_t count, int64_t ways) {
-    const int64_t length = count / ways, longer = count % ways, stream = i % ways;
-    return stream * length + std::min(stream, longer) + i / ways;
-  }
   int64_t panels_at_once(int64_t rows) const { return rows == 1 ? kernels.streams : 1; }
   int64_t blocks_at_once(int64_t rows) const { return std::max<int64_t>(1, panels_at_once(rows) / 2); }
   /// The panel of an item of a term, the block of one of a gate and its up.

@@ -7,6 +7,13 @@
 
 namespace duet {
 
+/// Item i of `count`, in an order in which items i to i + ways - 1 go on in as many places: a thread that takes so many
+/// at once reads several long streams.
+inline int64_t in_streams(int64_t i, int64_t count, int64_t ways) {
+  const int64_t length = count / ways, longer = count % ways, stream = i % ways;
+  return stream * length + std::min(stream, longer) + i / ways;
+}
+
 inline bool is_native(const LinearTerm& term) { return term.weight->activations() == Activations::kNative; }
 
 /// One weight and what becomes of its chains.

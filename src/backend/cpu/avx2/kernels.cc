@@ -12,6 +12,7 @@ namespace {
 
 constexpr int kUnrollWords = 8;
 constexpr int kRowTile = 6;
+constexpr int kStreams = 1;
 
 #include "backend/cpu/level.inc"
 

@@ -12,6 +12,7 @@ namespace {
 
 constexpr int kUnrollWords = 8;
 constexpr int kRowTile = 12;
+constexpr int kStreams = 8;
 
 #include "backend/cpu/level.inc"
 

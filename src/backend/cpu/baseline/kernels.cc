@@ -15,6 +15,7 @@ namespace {
 
 constexpr int kUnrollWords = 1;  // compiles in seconds
 constexpr int kRowTile = 2;
+constexpr int kStreams = 1;
 
 #include "backend/cpu/level.inc"
 
