@@ -3,13 +3,12 @@
 #include <algorithm>
 
 #include "backend/cpu/native_call.h"
+#include "base/check.h"
 #include "base/fetch_line.h"
 
 namespace duet {
 namespace {
 
-/// Columns of a panel that are read before its neighbours have their turn; whole blocks of every type.
-constexpr int64_t kTurnColumns = 256;
 static_assert(kNativeColumns <= GroupRoom::kColumns);
 static_assert(kNativeSums * 4 == kNativeColumns / kIntegerColumns * native_expanded_bytes(2, 2));
 
@@ -41,14 +40,15 @@ void CpuBackend::NativeCall::multiply_direct(const Product& p, const std::byte* 
     return;
   }
   if (in == 0) std::fill(sums, sums + number * rows * kPanelRows, 0.0f);
-  const int64_t step = number == 1 && rounded.tiles == 1 ? in : kTurnColumns;
-  for (int64_t k = 0; k < in; k += step) {
-    const int64_t count = std::min(step, in - k) / columns_of_group, offset = p.weight.group_offset(k);
-    for (int64_t i = 0; i < number; ++i) {
+  const int64_t step = rounded.tiles == 1 ? in : kNativeColumns;  // what several tiles read is still near
+  for (int64_t i = 0; i < number; ++i, sums += rows * kPanelRows) {
+    for (int64_t k = 0; k < in; k += step) {
+      const int64_t count = std::min(step, in - k) / columns_of_group;
+      const std::byte* const groups_at = panels[i] + p.weight.group_offset(k);
       for (int64_t t = 0; t < rounded.tiles; ++t) {
         const int64_t r = rounded.first_of(t), height = rounded.first_of(t + 1) - r;
-        native.direct(panels[i] + offset, count, rounded.x + r * blocks + k / kIntegerColumns * height, height,
-                      sums + (i * rows + r) * kPanelRows, k > 0);
+        native.direct(groups_at, count, rounded.x + r * blocks + k / kIntegerColumns * height, height,
+                      sums + r * kPanelRows, k > 0);
       }
     }
   }
@@ -110,7 +110,7 @@ void CpuBackend::NativeCall::multiply_panels(const Product& p, const RowGroup& g
   int64_t item = begin;
   if (is_direct(p, rows)) {
     const int64_t packed = std::min(end, p.weight.panels());
-    const int64_t at_once = std::clamp<int64_t>(kSumsRoom / (rows * kPanelRows), 1, panels_at_once(rows));
+    const int64_t at_once = panels_at_once(rows);
     while (item < packed) {
       const int64_t number = std::min(at_once, packed - item);
       int64_t panel[kMostStreams];
@@ -144,6 +144,7 @@ void CpuBackend::NativeCall::multiply_gated(const RowGroup& group, const Rounded
   float* const made = backend.scratch(worker) + kNativeSums;
   for (int64_t item = begin; item < end; item += at_once) {
     const int64_t number = std::min(at_once, end - item), size = number * rows * kPanelRows;
+    DUET_CHECK(!direct || 4 * size <= kSumsRoom);
     for (int64_t half = 0; half < kPanelsOfBlock; ++half) {
       const auto panel_at = [&](int64_t i) { return kPanelsOfBlock * block_of(gate, up, rows, item + i) + half; };
       float* const gates = direct ? made + kPanelsOfBlock * size : made + half * size;
