@@ -164,8 +164,8 @@ inline constexpr int64_t kNativeColumns = 512;
 /// native_direct_rows either), sums [rows, 16]
 using NativeTileKernel = void (*)(const std::byte* groups, int64_t count, const NativeBlock* x, int64_t rows,
                                   float* sums, bool go_on) noexcept;
-/// The chains of one row and `number` panels, 1 to kMostStreams.   panels [number], x [32-column blocks], sums [number,
-/// 16]
+/// The chains of one row and `number` panels, 1 to kMostStreams, read side by side.
+/// panels [number], x [32-column blocks], sums [number, 16]
 using NativeSideKernel = void (*)(const std::byte* const* panels, int64_t number, int64_t count, const NativeBlock* x,
                                   float* sums) noexcept;
 /// Expands `count` groups of a packed panel.
@@ -177,7 +177,7 @@ struct NativeKernels {
   NativeTileKernel direct = nullptr;
   NativeExpandKernel expand = nullptr;
   NativeTileKernel expanded = nullptr;
-  NativeSideKernel side_by_side = nullptr;  // null: panels take turns in `direct`
+  NativeSideKernel side_by_side = nullptr;  // null: one panel after the other in `direct`
   int64_t direct_rows = 0;  // of this type, where it is more than native_direct_rows: then in tiles of native_tile rows
 };
 
@@ -233,8 +233,8 @@ struct CpuKernels {
   NativeRoundKernel native_round = nullptr;
   int64_t native_tile = 1;         // rows of a call of a native kernel; divides kMaxRowTile
   int64_t native_direct_rows = 1;  // up to so many rows are multiplied from the packed groups, more from an expansion
-  /// Panels that are read side by side, each a stream of its own; even where it is not 1. A core asks memory for more
-  /// at once where it reads several pages: 8 streams give up to 1.2 times what one gives on Sapphire Rapids.
+  /// Panels that one row is multiplied by side by side, each a stream of its own; 1 or even. A core asks memory for
+  /// more at once where it reads several pages: 8 streams give up to 1.2 times what one gives on Sapphire Rapids.
   int64_t streams = 1;
   int64_t row_tile = 1;  // rows of a gemm call
   GemmKernel gemm = nullptr;

@@ -139,8 +139,7 @@ void CpuBackend::NativeCall::multiply_gated(const RowGroup& group, const Rounded
   const RoundedGroup result = rounded_group(rounded_out, rows);
   const bool direct = is_direct(gate, up, rows), alike = &gate.kernels == &up.kernels;
   // Direct: results of both halves, then gates and ups of one. Else one block, whose gates become its results.
-  const int64_t at_once =
-      direct ? std::clamp<int64_t>(kSumsRoom / (4 * rows * kPanelRows), 1, blocks_at_once(rows)) : 1;
+  const int64_t at_once = direct ? blocks_at_once(rows) : 1;
   float* const made = backend.scratch(worker) + kNativeSums;
   for (int64_t item = begin; item < end; item += at_once) {
     const int64_t number = std::min(at_once, end - item), size = number * rows * kPanelRows;
