@@ -24,8 +24,8 @@ inline constexpr int64_t kReadProbeBytes = int64_t{512} << 20;
 /// one stream and by several, since which is best differs between machines.
 class ReadProbe {
  public:
-  /// Takes that memory, and tries every way to read it for about `seconds` with all threads of `pool`, as long with
-  /// one; throws out_of_memory.
+  /// Takes that memory; throws out_of_memory. The first rate() with all threads of `pool`, and the first with one,
+  /// tries every way for about `seconds`.
   ReadProbe(ThreadPool& pool, int64_t bytes, double seconds);
   ~ReadProbe();
   ReadProbe(const ReadProbe&) = delete;

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <functional>
 #include <numeric>
+#include <optional>
 #include <vector>
 
 #include "backend/cpu/level.h"
@@ -70,8 +71,11 @@ struct ReadProbe::Memory {
     int64_t ahead_bytes;
   };
 
-  Memory(ThreadPool& threads, int64_t bytes)
-      : pool(threads), pieces((bytes + kPieceBytes - 1) / kPieceBytes), data(allocate_host(pieces * kPieceBytes)) {
+  Memory(ThreadPool& threads, int64_t bytes, double seconds)
+      : pool(threads),
+        try_seconds(seconds),
+        pieces((bytes + kPieceBytes - 1) / kPieceBytes),
+        data(allocate_host(pieces * kPieceBytes)) {
     pool.parallel_for(pieces, 1, [&](int64_t begin, int64_t end, int) {
       std::memset(data + begin * kPieceBytes, 1, static_cast<size_t>((end - begin) * kPieceBytes));
     });
@@ -96,35 +100,38 @@ struct ReadProbe::Memory {
       pool.parallel_for(pieces, 1, read);
     }
   }
-  Way best_way(bool one_thread, double seconds) {
-    auto times = times_of(ways.size(), seconds, [&](size_t way) { pass(ways[way], one_thread); });
+  /// Found when it is first asked for: many callers want one of the two.
+  const Way& best_way(bool one_thread) {
+    if (best[one_thread]) return *best[one_thread];
+    auto times = times_of(ways.size(), try_seconds, [&](size_t way) { pass(ways[way], one_thread); });
     const auto median = [](std::vector<double>& of_way) {
       std::nth_element(of_way.begin(), of_way.begin() + static_cast<int64_t>(of_way.size() / 2), of_way.end());
       return of_way[of_way.size() / 2];
     };
     const auto least =
         std::min_element(times.begin(), times.end(), [&](auto& a, auto& b) { return median(a) < median(b); });
-    return ways[static_cast<size_t>(least - times.begin())];
+    return best[one_thread].emplace(ways[static_cast<size_t>(least - times.begin())]);
   }
 
   ThreadPool& pool;
+  double try_seconds;
   int64_t pieces;
   std::byte* data;
   std::vector<Way> ways;
-  Way best[2] = {};               // of all threads, of one
+  std::optional<Way> best[2];     // of all threads, of one
   std::atomic<uint64_t> sum = 0;  // what is read is used
 };
 
 ReadProbe::ReadProbe(ThreadPool& pool, int64_t bytes, double seconds) {
   DUET_CHECK(bytes > 0);
-  memory_ = std::make_unique<Memory>(pool, bytes);
-  for (const bool one_thread : {false, true}) memory_->best[one_thread] = memory_->best_way(one_thread, seconds);
+  memory_ = std::make_unique<Memory>(pool, bytes, seconds);
 }
 
 ReadProbe::~ReadProbe() = default;
 
 double ReadProbe::rate(bool one_thread, double seconds) {
-  const auto times = times_of(1, seconds, [&](size_t) { memory_->pass(memory_->best[one_thread], one_thread); });
+  const Memory::Way& way = memory_->best_way(one_thread);
+  const auto times = times_of(1, seconds, [&](size_t) { memory_->pass(way, one_thread); });
   // What is kept up, what neighbours on the same machine take away included: so the speeds of models are measured that
   // it is compared with. The best pass would be a limit that holds for milliseconds.
   return static_cast<double>(memory_->pieces * kPieceBytes) * static_cast<double>(times[0].size()) /
