@@ -9,22 +9,12 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/spin.h"
 
 namespace duet {
 namespace {
 
 constexpr int kMaxThreads = 1024;
-// About 50 us on the CPUs we know: longer than the gap between two ops of a step, shorter than anyone notices.
-constexpr int kSpins = 2000;
-
-void pause() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
-
 /// The chunks of a loop, dealt out as one range for each worker. A worker takes chunks from the front of its own range,
 /// so that neighbouring chunks (of a weight in memory, say) mostly go to one core: its prefetches stay useful and no
 /// line is fought for. One that has none left takes the rear half of what another still has.
@@ -119,6 +109,7 @@ struct ThreadPool::State {
   int64_t count = 0;
   int64_t grain = 1, at_once = 1;
   const std::function<void(int64_t, int64_t, int)>* body = nullptr;
+  std::atomic<int64_t> shared_loops = 0;
 
   void run_chunks(int worker) {
     for (;;) {
@@ -134,7 +125,7 @@ struct ThreadPool::State {
     for (;;) {
       uint32_t now = epoch.load(std::memory_order_acquire);
       for (int i = 0; now == seen && i < kSpins; ++i) {
-        pause();
+        pause_core();
         now = epoch.load(std::memory_order_acquire);
       }
       if (now == seen) {
@@ -181,6 +172,8 @@ ThreadPool::~ThreadPool() { state_->join(); }
 
 int ThreadPool::threads() const { return state_->threads; }
 
+int64_t ThreadPool::shared_loops() const { return state_->shared_loops.load(std::memory_order_relaxed); }
+
 void ThreadPool::parallel_for(int64_t count, int64_t grain,
                               const std::function<void(int64_t begin, int64_t end, int worker)>& body,
                               int64_t at_once) {
@@ -195,6 +188,7 @@ void ThreadPool::parallel_for(int64_t count, int64_t grain,
     }
     return;
   }
+  s.shared_loops.fetch_add(1, std::memory_order_relaxed);
   s.count = count;
   s.grain = std::max(grain, (count + Shares::kMostChunks - 1) / Shares::kMostChunks);
   s.at_once = at_once;
@@ -206,13 +200,7 @@ void ThreadPool::parallel_for(int64_t count, int64_t grain,
   s.open.store(false);
   // Parking here instead, so that a worker whose core was taken away in a chunk finds this one idle, was measured with
   // a busy neighbour on one of two cores: no faster in decode, slower in prefill.
-  for (int i = 0; s.inside.load() != 0; ++i) {
-    if (i < kSpins) {
-      pause();
-    } else {
-      std::this_thread::yield();
-    }
-  }
+  spin_until([&] { return s.inside.load() == 0; });
 }
 
 }  // namespace duet

@@ -23,6 +23,8 @@ class ThreadPool {
   /// to one call, fewer towards the end, so that all threads end together.
   void parallel_for(int64_t count, int64_t grain,
                     const std::function<void(int64_t begin, int64_t end, int worker)>& body, int64_t at_once = 1);
+  /// Loops so far whose chunks went to several threads: each costs about a microsecond, whatever it does.
+  int64_t shared_loops() const;
 
  private:
   struct State;

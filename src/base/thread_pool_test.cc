@@ -34,6 +34,20 @@ TEST(ThreadPool, EveryIndexOnceInChunksOfTheGrain) {
   }
 }
 
+TEST(ThreadPool, CountsTheLoopsThatThreadsShare) {
+  ThreadPool alone(1), pool(2);
+  const auto nothing = [](int64_t, int64_t, int) {};
+  for (ThreadPool* p : {&alone, &pool}) {
+    p->parallel_for(5, 5, nothing);  // a single chunk
+    p->parallel_for(0, 1, nothing);
+    EXPECT_EQ(p->shared_loops(), 0);
+    p->parallel_for(6, 5, nothing);
+    p->parallel_for(100, 1, nothing, 8);
+  }
+  EXPECT_EQ(alone.shared_loops(), 0);
+  EXPECT_EQ(pool.shared_loops(), 2);
+}
+
 TEST(ThreadPool, EveryIndexOnceWhereSeveralChunksGoAtOnce) {
   for (const int threads : {1, 2, 3, 8}) {
     ThreadPool pool(threads);
