@@ -47,10 +47,11 @@ class Backend : public Device {
   virtual void linear(Tensor x, std::span<const LinearTerm> terms) noexcept = 0;
   /// The same of rows that may have to be made first.
   virtual void linear_of(const LinearInput& input, std::span<const LinearTerm> terms) noexcept;
-  /// down of silu_mul() of the products of gate and up; gate.out and up.out, whose epilogues are kNone, are room.
-  /// down.out may be input.source where that is normed: a row is read before it is written.
-  virtual void swiglu(const LinearInput& input, const LinearTerm& gate, const LinearTerm& up,
-                      const LinearTerm& down) noexcept;
+  /// down of silu_mul() of the products of gate and up, times sigmoid(row_gates [T, 1]) where these are defined.
+  /// gate.out and up.out, whose epilogues are kNone, are room. down.out may be input.source where that is normed: a row
+  /// is read before it is written.
+  virtual void swiglu(const LinearInput& input, const LinearTerm& gate, const LinearTerm& up, const LinearTerm& down,
+                      Tensor row_gates) noexcept;
   /// ids [T, k] i32, weights [T, k]: the k largest of each row of logits [T, E], in falling order, the lowest id first
   /// among equals, and their scores.
   virtual void route_top_k(Tensor logits, RouterScore score, Tensor ids, Tensor weights) noexcept = 0;
@@ -59,6 +60,8 @@ class Backend : public Device {
   virtual void grouped_linear(Tensor x, Tensor ids, std::span<const GroupedTerm> terms) noexcept = 0;
   /// add_to[t] += sum_j weights[t, j] y[t, j], j ascending.   y [T, k, C], weights [T, k] or undefined = all 1
   virtual void mix_experts(Tensor y, Tensor weights, Tensor add_to) noexcept = 0;
+  /// swiglu() of each token's experts, mix_experts() of these, then swiglu() of the shared expert.
+  virtual void mixture(const Mixture& m) noexcept;
   /// out = x sigmoid(gate).   x, out [T, n] (may be the same), gate [T, n] or [T, 1]
   virtual void sigmoid_mul(Tensor x, Tensor gate, Tensor out) noexcept = 0;
   /// out[t, j] = factors[t, j] x[t].   x [T, n], factors [T, k], out [T, k, n] (may be x where k = 1)
@@ -112,11 +115,20 @@ inline void Backend::linear_of(const LinearInput& input, std::span<const LinearT
   linear(input.room, terms);
 }
 inline void Backend::swiglu(const LinearInput& input, const LinearTerm& gate, const LinearTerm& up,
-                            const LinearTerm& down) noexcept {
+                            const LinearTerm& down, Tensor row_gates) noexcept {
   const LinearTerm terms[] = {gate, up};
   linear_of(input, terms);
   silu_mul(gate.out, up.out, gate.out);
+  if (row_gates.defined()) sigmoid_mul(gate.out, row_gates, gate.out);
   linear(gate.out, {&down, 1});
+}
+inline void Backend::mixture(const Mixture& m) noexcept {
+  const GroupedTerm gate_and_up[] = {m.gate, m.up};
+  grouped_linear(m.input, m.ids, gate_and_up);
+  silu_mul(m.gate.out, m.up.out, m.gate.out);
+  grouped_linear(m.gate.out, m.ids, {&m.down, 1});
+  mix_experts(m.down.out, m.weights, m.add_to);
+  if (m.shared) swiglu(m.x, (*m.shared)[0], (*m.shared)[1], (*m.shared)[2], m.row_gates);
 }
 inline void Backend::enter_heads(Tensor q, Tensor k, Tensor v, const HeadSteps& steps, const KvView& kv,
                                  const RowPlaces& rows) noexcept {

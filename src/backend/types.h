@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -114,6 +115,20 @@ inline constexpr size_t kMaxLinearTerms = 4;
 struct GroupedTerm {
   std::span<const PackedWeight* const> experts;  // [E]
   Tensor out;                                    // [T, k, out]
+};
+
+/// What mixture() is given: experts are SwiGLU each, by [E] weights; those outs are room for what lies between.
+struct Mixture {
+  Tensor x;                    // [T, C]
+  Tensor input;                // x, or [T, k, C]: rows of the experts' own
+  Tensor ids;                  // [T, k] in [0, E)
+  Tensor weights;              // [T, k], or undefined: all 1
+  GroupedTerm gate, up, down;  // outs [T, k, F], [T, k, F], [T, k, C], which may be `input`
+  /// The expert that all tokens share, where there is one: its gates and ups are room, too, its down is added. Its
+  /// results are multiplied by sigmoid(row_gates [T, 1]), where that is defined.
+  std::optional<std::array<LinearTerm, 3>> shared;
+  Tensor row_gates;
+  Tensor add_to;  // [T, C]
 };
 
 /// How a router's logits become the weights of the experts that it chooses.

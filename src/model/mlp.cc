@@ -1,7 +1,6 @@
 #include "model/mlp.h"
 
 #include "model/weights.h"
-#include "ops/rows.h"
 
 namespace duet {
 
@@ -17,14 +16,7 @@ void Mlp::forward(Ctx& ctx, const LinearInput& x, const Tensor& add_to, const Te
   const int64_t mark = ctx.arena.mark();
   const Tensor gate = ctx.scratch({x.source.dim(0), gate_proj.out_dim()});
   const Tensor up = ctx.scratch({x.source.dim(0), up_proj.out_dim()});
-  if (row_gate.defined()) {  // a factor of the whole row may as well stand before the last product as behind it
-    ops::linear(ctx, x, {{gate_proj, gate}, {up_proj, up}});
-    ops::silu_mul(ctx, gate, up, gate);
-    ops::sigmoid_mul(ctx, gate, row_gate, gate);
-    ops::linear(ctx, gate, down_proj, add_to, Epilogue::kAdd);
-  } else {
-    ops::swiglu(ctx, x, gate_proj, up_proj, down_proj, /*gate_room=*/gate, /*up_room=*/up, add_to);
-  }
+  ops::swiglu(ctx, x, gate_proj, up_proj, down_proj, row_gate, /*gate_room=*/gate, /*up_room=*/up, add_to);
   ctx.arena.rewind(mark);
 }
 

@@ -47,7 +47,13 @@ void Moe::forward(Ctx& ctx, const LinearInput& given, const Tensor& add_to) cons
   const Tensor logits = ctx.scratch({rows, spec.experts});
   const Tensor ids = ctx.arena.carve(DType::kI32, {rows, top_k});
   const Tensor weights = ctx.scratch({rows, top_k});
-  ops::linear(ctx, x, router, logits);
+  Tensor row_gates;
+  if (spec.shared_gate) {
+    row_gates = ctx.scratch({rows, 1});
+    ops::linear(ctx, x, {{router, logits}, {shared_gate, row_gates}});
+  } else {
+    ops::linear(ctx, x, router, logits);
+  }
   ops::route_top_k(ctx, logits, spec.score, ids, weights);
 
   const Tensor y = ctx.scratch({rows, top_k, hidden});
@@ -56,33 +62,30 @@ void Moe::forward(Ctx& ctx, const LinearInput& given, const Tensor& add_to) cons
     ops::scale_rows(ctx, x, weights, y);
     input = y;
   }
+  const Tensor factors = spec.scale_input ? Tensor{} : weights;
   const Tensor gate = ctx.scratch({rows, top_k, dim}), up = ctx.scratch({rows, top_k, dim});
-  const auto run_experts = [&](const Tensor& places) {
-    ops::grouped_linear(ctx, input, places, {{part(0), gate}, {part(1), up}});
-    ops::silu_mul(ctx, gate, up, gate);
-    ops::grouped_linear(ctx, gate, places, {{part(2), y}});
-  };
   if (slots) {
     const Tensor places = ctx.arena.carve(DType::kI32, {rows, top_k});
     std::vector<int32_t> chosen(static_cast<size_t>(rows * top_k));
     ops::download_ids(ctx, ids, chosen);
     slots->run(chosen, [&](std::span<const int32_t> pass) {
       ops::upload_ids(ctx, pass, places);
-      run_experts(places);
+      ops::grouped_linear(ctx, input, places, {{part(0), gate}, {part(1), up}});
+      ops::silu_mul(ctx, gate, up, gate);
+      ops::grouped_linear(ctx, gate, places, {{part(2), y}});
     });
+    ops::mix_experts(ctx, y, factors, add_to);
+    if (spec.shared_dim > 0) shared.forward(ctx, x, add_to, row_gates);
   } else {
-    run_experts(ids);
+    ops::MixtureLayer layer{part(0), part(1), part(2), {}};
+    ops::MixtureRooms rooms{gate, up, y, {}, {}};
+    if (spec.shared_dim > 0) {
+      layer.shared.emplace(ops::MixtureLayer::Shared{shared.gate_proj, shared.up_proj, shared.down_proj});
+      rooms.shared_gate = ctx.scratch({rows, spec.shared_dim});
+      rooms.shared_up = ctx.scratch({rows, spec.shared_dim});
+    }
+    ops::mixture(ctx, x, input, ids, factors, layer, row_gates, rooms, add_to);
   }
-  ops::mix_experts(ctx, y, spec.scale_input ? Tensor{} : weights, add_to);
-  ctx.arena.rewind(mark);
-
-  if (spec.shared_dim == 0) return;
-  Tensor row_gate;
-  if (spec.shared_gate) {
-    row_gate = ctx.scratch({rows, 1});
-    ops::linear(ctx, x, shared_gate, row_gate);
-  }
-  shared.forward(ctx, x, add_to, row_gate);
   ctx.arena.rewind(mark);
 }
 
@@ -90,7 +93,7 @@ int64_t Moe::scratch_bytes(const MoeFfn& spec, int64_t hidden, int64_t rows) {
   const auto f32 = [](Shape shape) { return Arena::footprint_bytes(DType::kF32, shape); };
   const int64_t routed = f32({rows, spec.experts}) + 3 * f32({rows, spec.top_k}) + f32({rows, spec.top_k, hidden}) +
                          2 * f32({rows, spec.top_k, spec.expert_dim});
-  return std::max(routed, f32({rows, 1}) + Mlp::scratch_bytes(spec.shared_dim, rows));
+  return routed + f32({rows, 1}) + Mlp::scratch_bytes(spec.shared_dim, rows);
 }
 
 void Moe::visit_weights(const std::function<void(const Linear& weight)>& visit,

@@ -35,8 +35,6 @@ void copy_to_packed(Backend& backend, PackedWeight& weight, int64_t begin, std::
   backend.copy_to_packed(weight, begin, bytes);
 }
 
-namespace {
-
 LinearTerm checked_term(const LinearInput& input, const Linear& layer, const Tensor& out, Epilogue epilogue) {
   const Tensor& x = input.source;
   DUET_CHECK(x.dtype == DType::kF32 && out.dtype == DType::kF32);
@@ -45,8 +43,6 @@ LinearTerm checked_term(const LinearInput& input, const Linear& layer, const Ten
   DUET_CHECK(!layer.bias.defined() || layer.bias.shape == Shape{layer.out_dim()});
   return {layer.weight.get(), layer.bias, epilogue, out};
 }
-
-}  // namespace
 
 LinearInput normed(const Tensor& x, const Tensor& weight, float eps, const Tensor& room) {
   DUET_CHECK(x.shape.rank() == 2 && weight.shape == Shape{x.dim(1)});
@@ -76,11 +72,12 @@ void linear(Ctx& ctx, const LinearInput& x, std::initializer_list<LinearOutput> 
 }
 
 void swiglu(Ctx& ctx, const LinearInput& x, const Linear& gate, const Linear& up, const Linear& down,
-            const Tensor& gate_room, const Tensor& up_room, const Tensor& add_to) {
+            const Tensor& row_gates, const Tensor& gate_room, const Tensor& up_room, const Tensor& add_to) {
   DUET_CHECK(gate_room.shape == up_room.shape);
+  DUET_CHECK(!row_gates.defined() || (row_gates.shape == Shape{x.source.dim(0), 1}));
   ctx.backend.swiglu(x, checked_term(x, gate, gate_room, Epilogue::kNone),
                      checked_term(x, up, up_room, Epilogue::kNone),
-                     checked_term(gate_room, down, add_to, Epilogue::kAdd));
+                     checked_term(gate_room, down, add_to, Epilogue::kAdd), row_gates);
 }
 
 void embed_rows(Ctx& ctx, const Linear& table, std::span<const int32_t> ids, const Tensor& out) {

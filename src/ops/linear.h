@@ -61,11 +61,13 @@ struct LinearOutput {
 };
 void linear(Ctx& ctx, const LinearInput& x, std::initializer_list<LinearOutput> outputs);
 
-/// add_to += down of silu_mul() of the products of x with gate and up, in bits as linear() and silu_mul() one after the
-/// other.   rooms [T, F] each, where what lies between may be kept; they hold rubbish afterwards; add_to may be the
-/// rows that x norms
+/// add_to += down of silu_mul() of the products of x with gate and up, times sigmoid(row_gates) where these are
+/// defined, in bits as linear(), silu_mul() and sigmoid_mul() one after the other.   row_gates [T, 1]; rooms [T, F]
+/// each, where what lies between may be kept; they hold rubbish afterwards; add_to may be the rows that x norms
 void swiglu(Ctx& ctx, const LinearInput& x, const Linear& gate, const Linear& up, const Linear& down,
-            const Tensor& gate_room, const Tensor& up_room, const Tensor& add_to);
+            const Tensor& row_gates, const Tensor& gate_room, const Tensor& up_room, const Tensor& add_to);
+/// What a backend is given for out = x layer' + bias, once their shapes have been checked.
+LinearTerm checked_term(const LinearInput& x, const Linear& layer, const Tensor& out, Epilogue epilogue);
 
 /// out[t] = row ids[t] of the matrix, dequantized exactly.   ids [T] in [0, rows), out [T, in]
 void embed_rows(Ctx& ctx, const Linear& table, std::span<const int32_t> ids, const Tensor& out);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -37,5 +38,29 @@ void grouped_linear(Ctx& ctx, const Tensor& x, const Tensor& ids, std::initializ
 ///   y [T, k, C] f32, weights [T, k] or undefined, add_to [T, C]
 /// Numerics: a float32 chain over ascending j, each product and each sum rounded, then one addition.
 void mix_experts(Ctx& ctx, const Tensor& y, const Tensor& weights, const Tensor& add_to);
+
+/// What mixture() multiplies by: SwiGLU of [E] experts, and of one that all tokens share, where there is one.
+struct MixtureLayer {
+  const ExpertLinear& gate;
+  const ExpertLinear& up;
+  const ExpertLinear& down;
+  struct Shared {
+    const Linear &gate, &up, &down;
+  };
+  std::optional<Shared> shared;
+};
+/// Where what lies between may be kept; holds rubbish afterwards.
+struct MixtureRooms {
+  Tensor gate, up;                // [T, k, F]
+  Tensor down;                    // [T, k, C]; may be the input
+  Tensor shared_gate, shared_up;  // [T, Fs], of a shared expert
+};
+
+/// grouped_linear() by gate and up, silu_mul(), grouped_linear() by down, mix_experts(), and then swiglu() of the
+/// shared expert, in bits as these one after the other.
+///   x [T, C] f32; input x or [T, k, C]: the rows of the experts' own; ids [T, k] i32 in [0, E); weights [T, k] or
+///   undefined; row_gates [T, 1], of the shared expert's swiglu(), or undefined; add_to [T, C], not x
+void mixture(Ctx& ctx, const Tensor& x, const Tensor& input, const Tensor& ids, const Tensor& weights,
+             const MixtureLayer& layer, const Tensor& row_gates, const MixtureRooms& rooms, const Tensor& add_to);
 
 }  // namespace duet::ops

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <functional>
 
+#include "backend/cpu/expert_rows.h"
 #include "backend/kv_page.h"
 #include "backend/limits.h"
 #include "backend/runtime.h"
@@ -22,17 +23,20 @@ int64_t part_bytes(int threads) {
 }  // namespace
 
 CpuBackend::CpuBackend(ThreadPool& pool, const CpuLevel& level)
-    : pool_(pool), level_(level), begun_(static_cast<size_t>(pool.threads())) {
+    : pool_(pool),
+      level_(level),
+      experts_(std::make_unique<ExpertRows>()),
+      begun_(static_cast<size_t>(pool.threads())) {
   scratch_ = allocate(worker_bytes(pool.threads()));
   attention_parts_ = allocate(part_bytes(pool.threads()));
 }
+
+CpuBackend::~CpuBackend() = default;
 
 // `baseline` rounds products and sums apart; all others have the same fused chains (docs/numerics.md).
 std::string_view CpuBackend::arithmetic() const { return level_.name == "baseline" ? "cpu 1, not fused" : "cpu 1"; }
 
 int64_t cpu_scratch_bytes(int threads) { return worker_bytes(threads) + part_bytes(threads); }
-
-int64_t cpu_activation_bytes(int64_t columns) { return kBlockRows * columns * static_cast<int64_t>(sizeof(float)); }
 
 Buffer CpuBackend::allocate(int64_t bytes) { return Buffer(this, memory_.allocate(bytes), bytes); }
 

@@ -11,6 +11,7 @@
 #include "backend/cpu/level.h"
 #include "backend/cpu/packed_weight.h"
 #include "backend/cpu/slab_memory.h"
+#include "base/done_once.h"
 #include "base/thread_pool.h"
 
 namespace duet {
@@ -22,6 +23,7 @@ class CpuBackend final : public Backend {
  public:
   /// Throws out_of_memory.
   CpuBackend(ThreadPool& pool, const CpuLevel& level);
+  ~CpuBackend() override;
 
   Buffer allocate(int64_t bytes) override;
   void copy_to_device(std::byte* device, const void* host, int64_t bytes) noexcept override;
@@ -43,11 +45,12 @@ class CpuBackend final : public Backend {
   void embed_rows(const PackedWeight& table, std::span<const int32_t> ids, Tensor out) noexcept override;
   void linear(Tensor x, std::span<const LinearTerm> terms) noexcept override { linear_of(x, terms); }
   void linear_of(const LinearInput& input, std::span<const LinearTerm> terms) noexcept override;
-  void swiglu(const LinearInput& input, const LinearTerm& gate, const LinearTerm& up,
-              const LinearTerm& down) noexcept override;
+  void swiglu(const LinearInput& input, const LinearTerm& gate, const LinearTerm& up, const LinearTerm& down,
+              Tensor row_gates) noexcept override;
   void route_top_k(Tensor logits, RouterScore score, Tensor ids, Tensor weights) noexcept override;
   void grouped_linear(Tensor x, Tensor ids, std::span<const GroupedTerm> terms) noexcept override;
   void mix_experts(Tensor y, Tensor weights, Tensor add_to) noexcept override;
+  void mixture(const Mixture& m) noexcept override;
   void sigmoid_mul(Tensor x, Tensor gate, Tensor out) noexcept override;
   void scale_rows(Tensor x, Tensor factors, Tensor out) noexcept override;
   void join_columns(Tensor a, Tensor b, Tensor out) noexcept override;
@@ -74,24 +77,20 @@ class CpuBackend final : public Backend {
   struct Product;
   struct RowGroup;
   struct AttentionCall;
-  struct NativeCall;
+  class PanelCall;
+  struct ExpertRows;
 
   Product product_of(const LinearTerm& term) const noexcept;
   void release(std::byte* data, int64_t bytes) noexcept override;
   /// Makes room for a block of activation rows of `columns`.
   void reserve_activations(int64_t columns);
-  /// One term in the arithmetic `f32`.
-  void linear_float(const RowGroup& group) noexcept;
-  void linear_one_row(const Product& product, const float* x, int64_t out_row) noexcept;
-  void linear_block(const Product& product, const RowGroup& group) noexcept;
-  /// All terms have the native arithmetic and the same columns; at most kBlockRows rows in all groups together. Rows
-  /// that are normed (`input`) are those of a single group.
-  void linear_native(std::span<const RowGroup> groups, const LinearInput& input) noexcept;
   /// What rms_norm() multiplies the row x [n] by, and one row of it.   x, weight, out [n]
   float norm_factor(const float* x, float eps, int64_t n) const noexcept;
   void norm_row(const float* x, const float* weight, float eps, int64_t n, float* out) const noexcept {
     level_.kernels.scale_row(x, norm_factor(x, eps, n), weight, out, n);
   }
+  /// out = x sigmoid(gate).   x, out [n]
+  void scale_by_sigmoid(const float* x, float gate, float* out, int64_t n) const noexcept;
   /// Threads share the tiles of keys, about `unit` of work at a time (AttentionCall), where whole blocks of rows are
   /// too few to keep all busy. False, and nothing done, where a tile's parts are too large.
   bool share_keys(const AttentionCall& call, int64_t unit) noexcept;
@@ -114,10 +113,12 @@ class CpuBackend final : public Backend {
   std::mutex attention_mutex_;
   Buffer attention_parts_;  // [threads, kAttentionParts]; none for one thread
   std::mutex activations_mutex_;
-  Buffer activations_;  // a block of activation rows in row tiles
-  FetchPlan expected_;  // of what follows the next linear_native()
-  /// The last linear_native() of one row that a worker has begun: has asked for what it needs, and has the row in its
-  /// scratch where each rounds it for itself.
+  Buffer activations_;                   // a block of activation rows as products want them (PanelCall)
+  FetchPlan expected_;                   // of what follows the next PanelCall
+  DoneOnce ready_parts_{512};            // of the rows of a PanelCall
+  std::unique_ptr<ExpertRows> experts_;  // of a grouped op
+  /// The last PanelCall that a worker has begun: has asked for what it needs, and has the row in its scratch where each
+  /// rounds it for itself.
   struct alignas(64) Begun {
     uint64_t call = 0;
   };

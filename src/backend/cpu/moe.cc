@@ -4,7 +4,8 @@
 #include <functional>
 #include <vector>
 
-#include "backend/cpu/product.h"
+#include "backend/cpu/expert_rows.h"
+#include "backend/cpu/panel_call.h"
 #include "backend/router.h"
 
 namespace duet {
@@ -21,64 +22,66 @@ void CpuBackend::route_top_k(Tensor logits, RouterScore score, Tensor ids, Tenso
 }
 
 void CpuBackend::grouped_linear(Tensor x, Tensor ids, std::span<const GroupedTerm> terms) noexcept {
-  const int64_t top_k = ids.dim(1), slots = ids.elements();
-  const auto* const expert_of = reinterpret_cast<const int32_t*>(ids.data);
+  const std::lock_guard lock(activations_mutex_);
+  ExpertRows& order = *experts_;
   const size_t experts = terms.front().experts.size();
-  const bool own_rows = x.shape.rank() == 3;  // a row of x for each slot, not for each token
-
-  // Slots by expert, in ascending order within one: a counting sort.
-  std::vector<int64_t> first(experts + 1, 0);
-  for (int64_t slot = 0; slot < slots; ++slot) {
-    if (expert_of[slot] >= 0) ++first[static_cast<size_t>(expert_of[slot]) + 1];
-  }
-  for (size_t e = 0; e < experts; ++e) first[e + 1] += first[e];
-  std::vector<int32_t> out_rows(static_cast<size_t>(slots)), x_rows(static_cast<size_t>(slots));
-  std::vector<int64_t> next(first.begin(), first.end() - 1);
-  for (int64_t slot = 0; slot < slots; ++slot) {
-    if (expert_of[slot] < 0) continue;
-    const auto at = static_cast<size_t>(next[static_cast<size_t>(expert_of[slot])]++);
-    out_rows[at] = static_cast<int32_t>(slot);
-    x_rows[at] = static_cast<int32_t>(own_rows ? slot : slot / top_k);
-  }
-
-  std::vector<LinearTerm> products;
-  products.reserve(experts * terms.size());
-  for (size_t e = 0; e < experts; ++e) {
-    for (const GroupedTerm& term : terms) products.push_back({term.experts[e], {}, Epilogue::kNone, term.out});
-  }
-  std::vector<const LinearTerm*> native;
-  native.reserve(products.size());
-  std::vector<RowGroup> waiting;  // of the native arithmetic: as many at once as the buffer of activations holds
-  int64_t waiting_rows = 0;
-  const std::function<void()> flush = [&] {
-    if (waiting.empty()) return;
-    const std::lock_guard lock(activations_mutex_);
-    linear_native(waiting, x);
+  order.sort(ids, experts, x.shape.rank() == 3);
+  order.begin(std::min(experts, order.slots.size()), terms.size());
+  order.add_experts(x.f32(), order.x_rows, terms);
+  std::vector<RowGroup> waiting;  // as many at once as the buffer of activations holds
+  int64_t rows = 0;
+  const auto flush = [&] {
+    if (!waiting.empty()) PanelCall(*this, waiting, x).run();
     waiting.clear();
-    waiting_rows = 0;
+    rows = 0;
   };
-  for (size_t e = 0; e < experts; ++e) {
-    RowGroup group{x.f32(), 0, first[e + 1] - first[e], x_rows.data() + first[e], out_rows.data() + first[e], {}};
-    if (group.rows == 0) continue;
-    const size_t begin = native.size();
-    for (size_t i = 0; i < terms.size(); ++i) {
-      const LinearTerm* const product = &products[e * terms.size() + i];
-      if (is_native(*product)) {
-        native.push_back(product);
-      } else {
-        group.terms = {&product, 1};
-        linear_float(group);
-      }
-    }
-    group.terms = std::span(native).subspan(begin);
-    if (group.terms.empty()) continue;
-    for_row_blocks(group.rows, [&](int64_t row, int64_t count) {
-      if (waiting_rows + count > kBlockRows) flush();
-      waiting.push_back(group.part(row, count));
-      waiting_rows += count;
+  for (const RowGroup& group : order.groups) {
+    for_row_blocks(group.rows, [&](int64_t first, int64_t count) {
+      if (rows + count > kBlockRows) flush();
+      waiting.push_back(group.part(first, count));
+      rows += count;
     });
   }
   flush();
+}
+
+void CpuBackend::mixture(const Mixture& m) noexcept {
+  const int64_t tokens = m.ids.dim(0), top_k = m.ids.dim(1), slots = m.ids.elements();
+  const bool native = is_native(*m.down.experts.front());
+  const auto other = [&](const PackedWeight& weight) { return is_native(weight) != native; };
+  const bool shared = m.shared && std::none_of(m.shared->begin(), m.shared->end(),
+                                               [&](const LinearTerm& term) { return other(*term.weight); });
+  if (other(*m.gate.experts.front()) || other(*m.up.experts.front()) || slots + (shared ? tokens : 0) > kBlockRows) {
+    return Backend::mixture(m);
+  }
+  {
+    const std::lock_guard lock(activations_mutex_);
+    ExpertRows& order = *experts_;
+    order.sort(m.ids, m.gate.experts.size(), m.input.shape.rank() == 3);
+    const size_t most = static_cast<size_t>(slots) + 1;
+    const GroupedTerm gate_and_up[] = {m.gate, m.up};
+    order.begin(most, 2);
+    order.add_experts(m.input.f32(), order.x_rows, gate_and_up);
+    if (shared) {
+      order.add_term((*m.shared)[0]), order.add_term((*m.shared)[1]);
+      RowGroup group{m.x.f32(), 0, tokens};
+      group.row_gates = m.row_gates.f32();
+      order.add_group(group, 2);
+    }
+    PanelCall gated(*this, order.groups, m.x);
+    gated.run_gated(native);
+
+    order.begin(most, 1);
+    order.add_experts(m.gate.out.f32(), order.slots, {&m.down, 1});
+    if (shared) {
+      order.add_term((*m.shared)[2]);
+      order.add_group({(*m.shared)[0].out.f32(), 0, tokens}, 1);
+    }
+    PanelCall products(*this, order.groups, m.x);
+    if (native) products.follow(gated);
+    products.run_mixed({top_k, m.weights.f32(), order.place_of.data(), shared, m.add_to});
+  }
+  if (m.shared && !shared) swiglu(m.x, (*m.shared)[0], (*m.shared)[1], (*m.shared)[2], m.row_gates);
 }
 
 void CpuBackend::mix_experts(Tensor y, Tensor weights, Tensor add_to) noexcept {
@@ -103,22 +106,33 @@ void CpuBackend::mix_experts(Tensor y, Tensor weights, Tensor add_to) noexcept {
   for_rows(rows, top_k * n, body);
 }
 
+void CpuBackend::scale_by_sigmoid(const float* x, float gate, float* out, int64_t n) const noexcept {
+  // e^g / (1 + e^g) below zero: e^-g overflows long before the result is too small for float32.
+  const float minus = -std::abs(gate);
+  float e;
+  level_.kernels.exp(&minus, &e, 1);
+  for (int64_t i = 0; i < n; ++i) out[i] = x[i] * (gate < 0 ? e : 1.0f) / (1.0f + e);
+}
+
 void CpuBackend::sigmoid_mul(Tensor x, Tensor gate, Tensor out) noexcept {
-  const int64_t rows = x.dim(0), n = x.dim(1), gates = gate.dim(1);
+  const int64_t rows = x.dim(0), n = x.dim(1);
+  const bool of_rows = gate.dim(1) == 1;
   const auto body = [&](int64_t begin, int64_t end, int) {
     constexpr int64_t kColumns = 64;
     float e[kColumns], minus[kColumns];
     for (int64_t t = begin; t < end; ++t) {
+      if (of_rows) {
+        scale_by_sigmoid(x.f32() + t * n, gate.f32()[t], out.f32() + t * n, n);
+        continue;
+      }
       for (int64_t i = 0; i < n; i += kColumns) {
         const int64_t count = std::min(kColumns, n - i);
-        const float* const g = gate.f32() + t * gates + (gates == 1 ? 0 : i);
-        const int64_t different = gates == 1 ? 1 : count;
-        // e^g / (1 + e^g) below zero: e^-g overflows long before the result is too small for float32.
-        for (int64_t c = 0; c < different; ++c) minus[c] = -std::abs(g[c]);
-        level_.kernels.exp(minus, e, different);
+        const float* const g = gate.f32() + t * n + i;
+        for (int64_t c = 0; c < count; ++c) minus[c] = -std::abs(g[c]);
+        level_.kernels.exp(minus, e, count);
         for (int64_t c = 0; c < count; ++c) {
-          const int64_t at = t * n + i + c, own = gates == 1 ? 0 : c;
-          out.f32()[at] = x.f32()[at] * (g[own] < 0 ? e[own] : 1.0f) / (1.0f + e[own]);
+          const int64_t at = t * n + i + c;
+          out.f32()[at] = x.f32()[at] * (g[c] < 0 ? e[c] : 1.0f) / (1.0f + e[c]);
         }
       }
     }

@@ -14,7 +14,8 @@ inline int64_t in_streams(int64_t i, int64_t count, int64_t ways) {
   return stream * length + std::min(stream, longer) + i / ways;
 }
 
-inline bool is_native(const LinearTerm& term) { return term.weight->activations() == Activations::kNative; }
+inline bool is_native(const PackedWeight& weight) { return weight.activations() == Activations::kNative; }
+inline bool is_native(const LinearTerm& term) { return is_native(*term.weight); }
 
 /// One weight and what becomes of its chains.
 struct CpuBackend::Product {
@@ -91,8 +92,13 @@ struct CpuBackend::RowGroup {
   int64_t first_row = 0, rows = 0;
   const int32_t* x_rows = nullptr;
   const int32_t* out_rows = nullptr;
-  std::span<const LinearTerm* const> terms;  // of one arithmetic
+  std::span<const LinearTerm* const> terms;
+  const float* row_gates = nullptr;  // [T]: what multiplies a gated row is the sigmoid of its token's
 
+  bool any(Activations arithmetic) const {
+    return std::any_of(terms.begin(), terms.end(),
+                       [&](const LinearTerm* term) { return term->weight->activations() == arithmetic; });
+  }
   int64_t in() const { return terms.front()->weight->cols(); }
   const float* x_row(int64_t i) const { return x + (x_rows != nullptr ? x_rows[i] : first_row + i) * in(); }
   int64_t out_row(int64_t i) const { return out_rows != nullptr ? out_rows[i] : first_row + i; }
