@@ -1,11 +1,9 @@
-// Mixtures of experts, and what scales rows.
+// What stands around the products of a mixture of experts, and what scales rows.
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <vector>
 
-#include "backend/cpu/expert_rows.h"
-#include "backend/cpu/panel_call.h"
+#include "backend/cpu/cpu_backend.h"
 #include "backend/router.h"
 
 namespace duet {
@@ -19,69 +17,6 @@ void CpuBackend::route_top_k(Tensor logits, RouterScore score, Tensor ids, Tenso
     }
   };
   pool_.parallel_for(rows, grain(kSmall, 4 * experts), std::ref(body));
-}
-
-void CpuBackend::grouped_linear(Tensor x, Tensor ids, std::span<const GroupedTerm> terms) noexcept {
-  const std::lock_guard lock(activations_mutex_);
-  ExpertRows& order = *experts_;
-  const size_t experts = terms.front().experts.size();
-  order.sort(ids, experts, x.shape.rank() == 3);
-  order.begin(std::min(experts, order.slots.size()), terms.size());
-  order.add_experts(x.f32(), order.x_rows, terms);
-  std::vector<RowGroup> waiting;  // as many at once as the buffer of activations holds
-  int64_t rows = 0;
-  const auto flush = [&] {
-    if (!waiting.empty()) PanelCall(*this, waiting, x).run();
-    waiting.clear();
-    rows = 0;
-  };
-  for (const RowGroup& group : order.groups) {
-    for_row_blocks(group.rows, [&](int64_t first, int64_t count) {
-      if (rows + count > kBlockRows) flush();
-      waiting.push_back(group.part(first, count));
-      rows += count;
-    });
-  }
-  flush();
-}
-
-void CpuBackend::mixture(const Mixture& m) noexcept {
-  const int64_t tokens = m.ids.dim(0), top_k = m.ids.dim(1), slots = m.ids.elements();
-  const bool native = is_native(*m.down.experts.front());
-  const auto other = [&](const PackedWeight& weight) { return is_native(weight) != native; };
-  const bool shared = m.shared && std::none_of(m.shared->begin(), m.shared->end(),
-                                               [&](const LinearTerm& term) { return other(*term.weight); });
-  if (other(*m.gate.experts.front()) || other(*m.up.experts.front()) || slots + (shared ? tokens : 0) > kBlockRows) {
-    return Backend::mixture(m);
-  }
-  {
-    const std::lock_guard lock(activations_mutex_);
-    ExpertRows& order = *experts_;
-    order.sort(m.ids, m.gate.experts.size(), m.input.shape.rank() == 3);
-    const size_t most = static_cast<size_t>(slots) + 1;
-    const GroupedTerm gate_and_up[] = {m.gate, m.up};
-    order.begin(most, 2);
-    order.add_experts(m.input.f32(), order.x_rows, gate_and_up);
-    if (shared) {
-      order.add_term((*m.shared)[0]), order.add_term((*m.shared)[1]);
-      RowGroup group{m.x.f32(), 0, tokens};
-      group.row_gates = m.row_gates.f32();
-      order.add_group(group, 2);
-    }
-    PanelCall gated(*this, order.groups, m.x);
-    gated.run_gated(native);
-
-    order.begin(most, 1);
-    order.add_experts(m.gate.out.f32(), order.slots, {&m.down, 1});
-    if (shared) {
-      order.add_term((*m.shared)[2]);
-      order.add_group({(*m.shared)[0].out.f32(), 0, tokens}, 1);
-    }
-    PanelCall products(*this, order.groups, m.x);
-    if (native) products.follow(gated);
-    products.run_mixed({top_k, m.weights.f32(), order.place_of.data(), shared, m.add_to});
-  }
-  if (m.shared && !shared) swiglu(m.x, (*m.shared)[0], (*m.shared)[1], (*m.shared)[2], m.row_gates);
 }
 
 void CpuBackend::mix_experts(Tensor y, Tensor weights, Tensor add_to) noexcept {

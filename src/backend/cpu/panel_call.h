@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 
 #include "backend/cpu/product.h"
 #include "tensor/integer_blocks.h"
@@ -149,5 +150,29 @@ class CpuBackend::PanelCall {
   };
   Pieces rounding_, tiling_;
 };
+
+template <typename Fetch, typename Body>
+void CpuBackend::PanelCall::loop(int64_t items, int64_t work, int64_t at_once, const Fetch& fetch, const Body& body) {
+  ++backend_.call_;
+  backend_.ready_parts_.begin(rounding_.parts() + tiling_.parts());
+  const auto all = [&](int64_t begin, int64_t end, int worker) {
+    uint64_t& call = backend_.begun_[static_cast<size_t>(worker)].call;
+    if (call != backend_.call_) {
+      call = backend_.call_;
+      if (most_rows_ == 1) {
+        fetch_rows();
+        fetch(begin);
+      }
+      make_ready(worker);
+    }
+    backend_.expected_.fetch(begin, end, items);
+    body(begin, end, worker);
+  };
+  const int64_t least = most_rows_ > 1 ? kBlockWork : at_once > 1 ? kStreamWork : kOneRowWork;
+  // Each chunk walks over the groups to its place: of many it takes more panels.
+  const auto walk = static_cast<int64_t>(groups_.size()) / at_once;
+  backend_.pool_.parallel_for(items, std::max(grain(least, work * most_rows_), walk), std::ref(all), at_once);
+  backend_.expected_.clear();
+}
 
 }  // namespace duet

@@ -1,8 +1,5 @@
-// The loops of PanelCall: over the panels of terms one by one, over a gate and its up, over the experts of a mixture.
+// The loops of PanelCall over the panels of terms one by one, and of a gate and its up.
 #include <algorithm>
-#include <array>
-#include <cmath>
-#include <functional>
 
 #include "backend/cpu/panel_call.h"
 #include "base/check.h"
@@ -30,30 +27,6 @@ int64_t CpuBackend::PanelCall::blocks_at_once(const Product& gate, const Product
 
 void CpuBackend::PanelCall::fetch_panel(const Product& p, int64_t panel, int64_t shares) const {
   if (panel < p.weight.panels()) fetch_lines<FetchFor::kReading, 2>(p.weight.panel(panel), kFirstBytes / shares);
-}
-
-template <typename Fetch, typename Body>
-void CpuBackend::PanelCall::loop(int64_t items, int64_t work, int64_t at_once, const Fetch& fetch, const Body& body) {
-  ++backend_.call_;
-  backend_.ready_parts_.begin(rounding_.parts() + tiling_.parts());
-  const auto all = [&](int64_t begin, int64_t end, int worker) {
-    uint64_t& call = backend_.begun_[static_cast<size_t>(worker)].call;
-    if (call != backend_.call_) {
-      call = backend_.call_;
-      if (most_rows_ == 1) {
-        fetch_rows();
-        fetch(begin);
-      }
-      make_ready(worker);
-    }
-    backend_.expected_.fetch(begin, end, items);
-    body(begin, end, worker);
-  };
-  const int64_t least = most_rows_ > 1 ? kBlockWork : at_once > 1 ? kStreamWork : kOneRowWork;
-  // Each chunk walks over the groups to its place: of many it takes more panels.
-  const auto walk = static_cast<int64_t>(groups_.size()) / at_once;
-  backend_.pool_.parallel_for(items, std::max(grain(least, work * most_rows_), walk), std::ref(all), at_once);
-  backend_.expected_.clear();
 }
 
 void CpuBackend::PanelCall::multiply(const Product& p, size_t g, const int64_t* panels, int64_t number, int worker,
@@ -248,65 +221,6 @@ void CpuBackend::PanelCall::keep_gated(size_t g, int64_t block, const float* hal
         const int64_t at = block * kIntegerColumns;
         std::copy_n(row, std::min(kIntegerColumns, columns - at),
                     group.terms[0]->out.f32() + group.out_row(r) * columns + at);
-      }
-    }
-  }
-}
-
-void CpuBackend::PanelCall::run_mixed(const Mixing& mixing) {
-  place_rows();
-  const Product first = backend_.product_of(*groups_.front().terms.front());
-  const int64_t panels = first.panels(), packed = first.weight.panels();
-  int64_t rows = 0, work = 0, side = ways(first);
-  for (const RowGroup& group : groups_) {
-    const Product p = backend_.product_of(*group.terms.front());
-    if (p.weight.panels() != packed || packed != panels) side = 1;
-    side = std::min(side, ways(p));
-    rows += group.rows;
-    work += p.in() * kPanelRows;
-  }
-  const int64_t at_once = std::clamp<int64_t>(kSumsRoom / (rows * kPanelRows), 1, side);
-  const auto panel_at = [&](int64_t item) { return at_once > 1 ? in_streams(item, panels, at_once) : item; };
-  const auto fetch = [&](int64_t item) {
-    for (int64_t i = item; i < std::min(item + at_once, panels); ++i) fetch_panel(first, panel_at(i), at_once);
-  };
-  loop(panels, work, at_once, fetch, [&](int64_t begin, int64_t end, int worker) {
-    for (int64_t item = begin; item < end; item += at_once) {
-      const int64_t number = std::min(at_once, end - item);
-      int64_t some[kMostStreams];
-      for (int64_t i = 0; i < number; ++i) some[i] = panel_at(item + i);
-      mix(mixing, some, number, worker);
-    }
-  });
-}
-
-void CpuBackend::PanelCall::mix(const Mixing& mixing, const int64_t* panels, int64_t number, int worker) const {
-  float* const sums = backend_.scratch(worker) + kPartRoom;
-  const int64_t hidden = mixing.add_to.dim(1), tokens = mixing.add_to.dim(0), top_k = mixing.top_k;
-  int64_t place = 0;
-  for (size_t g = 0; g < groups_.size(); ++g) {
-    const Product p = backend_.product_of(*groups_[g].terms.front());
-    float* const own = sums + place * number * kPanelRows;
-    multiply(p, g, panels, number, worker, own);
-    for (int64_t i = 0; i < number; ++i) p.add_bias(panels[i], groups_[g].rows, own + i * groups_[g].rows * kPanelRows);
-    place += groups_[g].rows;
-  }
-  // Panels go side by side only where all groups are of one row: then it is the row's place, too.
-  const auto chains = [&](int64_t row, int64_t i) { return sums + (row * number + i) * kPanelRows; };
-  for (int64_t i = 0; i < number; ++i) {
-    const int64_t first = panels[i] * kPanelRows, lanes = std::min(kPanelRows, hidden - first);
-    for (int64_t t = 0; t < tokens; ++t) {
-      std::array<float, kPanelRows> sum = {};
-      for (int64_t slot = t * top_k; slot < (t + 1) * top_k; ++slot) {
-        const float weight = mixing.weights != nullptr ? mixing.weights[slot] : 1.0f;
-        const float* const y = chains(mixing.place_of[slot], i);
-        for (size_t lane = 0; lane < sum.size(); ++lane) sum[lane] += weight * y[lane];
-      }
-      float* const to = mixing.add_to.f32() + t * hidden + first;
-      const float* const shared = mixing.shared ? chains(tokens * top_k + t, i) : nullptr;
-      for (int64_t lane = 0; lane < lanes; ++lane) {
-        to[lane] += sum[static_cast<size_t>(lane)];
-        if (shared != nullptr) to[lane] += shared[lane];
       }
     }
   }
