@@ -22,7 +22,7 @@ int64_t part_bytes(int threads) {
 }  // namespace
 
 CpuBackend::CpuBackend(ThreadPool& pool, const CpuLevel& level)
-    : pool_(pool), level_(level), begun_(static_cast<size_t>(pool.threads())) {
+    : pool_(pool), level_(level), delta_parts_(pool.threads()), begun_(static_cast<size_t>(pool.threads())) {
   scratch_ = allocate(worker_bytes(pool.threads()));
   attention_parts_ = allocate(part_bytes(pool.threads()));
 }
