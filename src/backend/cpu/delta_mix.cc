@@ -5,6 +5,7 @@
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/delta_call.h"
+#include "base/fetch_line.h"
 
 namespace duet {
 namespace {
@@ -12,6 +13,9 @@ namespace {
 /// Rows of a sequence and of a step that are few. More have work enough for a loop of each op.
 constexpr int64_t kFewOwnRows = 2 * DeltaView::kChunkTokens;
 constexpr int64_t kFewRows = 256;
+constexpr int64_t kFloat = sizeof(float);
+/// Bytes of a matrix that are asked for before its turn: as many as the kernel itself is ahead.
+constexpr int64_t kMatrixAhead = 4096;
 
 }  // namespace
 
@@ -32,6 +36,7 @@ struct CpuBackend::DeltaMix {
     const float* taps[kFewOwnRows * DeltaView::kMaxConvWidth];
     float* convolved[kFewOwnRows];
     int64_t row[kFewOwnRows];
+    int64_t chunk() const { return rows.begin / DeltaView::kChunkTokens; }
   };
   void gather(Own& own) const {
     call.each_row(own.rows, own.rows.begin, own.rows.end, [&](int64_t, int64_t t) {
@@ -39,6 +44,21 @@ struct CpuBackend::DeltaMix {
       own.convolved[own.count] = input.convolved.f32() + t * delta.channels();
       own.row[own.count++] = t;
     });
+  }
+  /// Asks for what an item begins to read before it comes to it: short pieces of many arrays, which the processor does
+  /// not see coming.
+  void fetch_columns(const Own& own, int64_t begin, int64_t columns) const {
+    fetch_lines(steps.conv.f32() + begin * delta.conv_width, columns * delta.conv_width * kFloat);
+    for (int64_t j = 0; j < delta.conv_width; ++j) {  // of the first row; those of others are much the same
+      if (own.taps[j] != nullptr) fetch_lines(own.taps[j] + begin, columns * kFloat);
+    }
+  }
+  void fetch_key_head(const Own& own, int64_t key_head) const {
+    const int64_t q = key_head * delta.key_dim;
+    fetch_columns(own, q, delta.key_dim);
+    fetch_columns(own, delta.keys_column() + q, delta.key_dim);
+    fetch_lines<FetchFor::kWriting>(call.floats(own.sequence, delta.keys_at(own.chunk(), key_head)),
+                                    delta.key_dim * DeltaView::kChunkTokens * kFloat);
   }
   void convolve(const Own& own, int64_t begin, int64_t end) const {
     ConvPiece piece;
@@ -63,6 +83,7 @@ struct CpuBackend::DeltaMix {
   /// q and k, and the gates of the value heads.
   void enter(const Own& own, int64_t key_head) const {
     const int64_t q = key_head * delta.key_dim, k = delta.keys_column() + q;
+    fetch_key_head(own, key_head);
     convolve(own, q, q + delta.key_dim);
     convolve(own, k, k + delta.key_dim);
     for (int64_t i = 0; i < own.count; ++i) {
@@ -79,6 +100,17 @@ struct CpuBackend::DeltaMix {
       call.keep_decays(own.rows, own.sequence, h, false);
     });
   }
+  void fetch_panels(const Own& own, int64_t h, int64_t first_panel, int64_t last_panel) const {
+    const int64_t first = first_panel * DeltaView::kLanes,
+                  last = std::min(delta.value_dim, last_panel * DeltaView::kLanes);
+    fetch_columns(own, delta.values_column() + h * delta.value_dim + first, last - first);
+    fetch_lines(call.floats(own.sequence, delta.matrix_at(h)) + first * delta.key_dim, kMatrixAhead);
+    const float* const updates = call.floats(own.sequence, delta.updates_at(own.chunk(), h));
+    constexpr int64_t kPanel = DeltaView::kChunkTokens * DeltaView::kLanes;
+    for (int64_t panel = first_panel; panel < last_panel; ++panel) {
+      fetch_lines(updates + panel * kPanel, (own.rows.begin % DeltaView::kChunkTokens + 1) * kLineBytes);
+    }
+  }
   /// Part `part` of `parts` of all panels of the value heads.
   void apply(const Own& own, int64_t key_head, int64_t part, int64_t parts, float* scratch) const {
     int64_t all = 0, before = 0;
@@ -90,6 +122,7 @@ struct CpuBackend::DeltaMix {
       piece.last_panel = std::min(delta.panels(), last - before);
       before += delta.panels();
       if (piece.first_panel >= piece.last_panel) return;
+      fetch_panels(own, h, piece.first_panel, piece.last_panel);
       const int64_t v = delta.values_column() + h * delta.value_dim;
       convolve(own, v + piece.first_panel * DeltaView::kLanes,
                v + std::min(delta.value_dim, piece.last_panel * DeltaView::kLanes));
