@@ -3,13 +3,10 @@
 // What the tests of Gated DeltaNet share: dimensions, states, seeded tokens, and what lies between a layer's
 // projections.
 
-#include <gtest/gtest.h>
-
 #include <map>
 #include <utility>
 
 #include "backend/cpu/test_data.h"
-#include "tests/compare.h"
 
 namespace duet::test {
 
@@ -198,33 +195,5 @@ class DeltaInputs {
   DeltaInput input_;
   DeltaSteps steps_;
 };
-
-/// A step of a layer: the output of every row [Hv Dv], with what came before the gated norm in front [Hv Dv]. The CPU
-/// makes the step in both ways, which must leave the same bits.
-inline std::vector<std::vector<float>> delta_step(Backend& backend, const DeltaDims& dims, const DeltaStates& states,
-                                                  const std::vector<DeltaRow>& batch,
-                                                  const std::map<int64_t, int64_t>& certain_end = {}) {
-  const bool both = backend.name() == "cpu";
-  DeltaInputs inputs(dims, states, batch, certain_end);
-  std::vector<float> at_once, after;
-  if (both) {
-    const std::vector<float> before = states.floats();
-    at_once = inputs.mix(backend, true);
-    after = states.floats();
-    states.set_floats(before);
-  }
-  const auto& [o, y] = inputs.mix_apart(backend);
-  if (both) {
-    EXPECT_TRUE(same_bits(at_once, y)) << to_string(dims);
-    EXPECT_TRUE(same_bits(after, states.floats())) << to_string(dims) << ": states";
-  }
-  std::vector<std::vector<float>> results;
-  for (int64_t t = 0, width = inputs.width(); t < inputs.rows(); ++t) {
-    std::vector<float> row(o.begin() + t * width, o.begin() + (t + 1) * width);
-    row.insert(row.end(), y.begin() + t * width, y.begin() + (t + 1) * width);
-    results.push_back(std::move(row));
-  }
-  return results;
-}
 
 }  // namespace duet::test
