@@ -11,8 +11,8 @@ namespace duet {
 namespace {
 
 /// Rows of a sequence and of a step that are few. More have work enough for a loop of each op, and every item looks for
-/// its sequence's rows among all. Up to 4 rows of a sequence, or in steps of many sequences, one loop was as fast or faster
-/// (bench/results/delta.txt); a single sequence of 16 to 32 rows, a rare step, is 3 to 6 % slower.
+/// its sequence's rows among all. Up to 4 rows of a sequence, or in steps of many sequences, one loop was as fast or
+/// faster (bench/results/delta.txt); a single sequence of 16 to 32 rows, a rare step, is 3 to 6 % slower.
 constexpr int64_t kFewOwnRows = 2 * DeltaView::kChunkTokens;
 constexpr int64_t kFewRows = 256;
 constexpr int64_t kFloat = sizeof(float);
