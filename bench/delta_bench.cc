@@ -1,5 +1,6 @@
 // Speed of Gated DeltaNet in the shape of Qwen3-Next and Qwen3.5 (32 value heads, 16 key heads, dimension 128): a
-// decoded token, which reads S once, in GB/s beside a streaming read of the same bytes, and a prompt of 512 rows.
+// decoded token, which reads S once, in GB/s beside a streaming read of the same bytes, and a prompt of 512 rows. Then
+// all that lies between a layer's projections, at once and by ops one after the other, for steps of few rows.
 //   delta_bench [--threads N] [--cpu LEVEL] [--processor-clock]
 // With --processor-clock the clock is the time of all threads, for a machine that others use: take one thread. Layers
 // take turns, so that S comes from memory. Medians of rounds; the read is measured in each of them.
@@ -43,6 +44,7 @@ class Bench {
     beta_ = random(kPrompt * kValueHeads, 0.2f);
     z_ = random(kPrompt * kValueHeads * kDim, 1.0f);
     norm_ = random(kDim, 1.0f);
+    for (int64_t i = 0; i < kDim; ++i) floats(norm_)[i] = -std::abs(floats(norm_)[i]);  // stands for decays as well
     out_ = random(kPrompt * kValueHeads * kDim, 1.0f);
   }
 
@@ -73,6 +75,15 @@ class Bench {
     fmt::print("prompt: {:.2f} ms for {} rows of a layer, {:.1f} GMAC/s; convolution and norms {:.2f} ms\n",
                bench::median(prompt) * 1e3, kPrompt, work / bench::median(prompt) / 1e9,
                bench::median(prompt_rest) * 1e3);
+    constexpr struct {
+      int64_t streams, rows;
+    } kSteps[] = {{1, 1}, {1, 2}, {1, 4}, {1, 16}, {1, 32}, {2, 1}, {8, 1}, {8, 4}, {8, 16}, {24, 1}};
+    for (const auto [streams, rows] : kSteps) {
+      std::vector<double> ways[2];
+      for (int round = 0; round < 2 * kRounds; ++round) mix(streams, rows, round, ways);
+      fmt::print("{} row(s) of {} stream(s): a layer {:.1f} us at once, {:.1f} us by single ops\n", rows, streams,
+                 bench::median(ways[0]) * 1e6, bench::median(ways[1]) * 1e6);
+    }
   }
 
  private:
@@ -111,6 +122,51 @@ class Bench {
     begin = now();
     backend_->gated_rms_norm(out, view(z_, Shape{rows, kValueHeads * kDim}), view(norm_, Shape{kDim}), 1e-6f, out);
     others += now() - begin;
+  }
+
+  /// Seconds of a layer from its projections to the last, at once and by single ops, which take turns; the streams'
+  /// states are those of some layers.
+  void mix(int64_t streams, int64_t rows, int64_t round, std::vector<double> (&ways)[2]) {
+    std::vector<std::byte*> states;
+    for (const Buffer& state : states_) states.push_back(state.data());
+    DeltaView delta = delta_;
+    std::vector<int32_t> sequence, position, end(static_cast<size_t>(streams));
+    const int64_t count = streams * rows, heads = kValueHeads;
+    const DeltaInput input = {view(x_, Shape{count, delta.channels()}), view(z_, Shape{count, heads * kDim}),
+                              view(g_, Shape{count, heads}), view(beta_, Shape{count, heads}),
+                              view(convolved_, Shape{count, delta.channels()})};
+    const Tensor gates = view(norm_, Shape{heads});
+    const DeltaSteps steps = {
+        view(weight_, Shape{delta.channels(), kWidth}), gates, gates, view(norm_, Shape{kDim}), 0.088f, 1e-6f, 1e-6f};
+    double seconds[2] = {};
+    int64_t calls[2] = {};
+    for (int64_t p = 0; p < kTokens; p += rows) {
+      sequence.clear();
+      position.clear();
+      for (int64_t i = 0; i < count; ++i) {
+        sequence.push_back(static_cast<int32_t>(i % streams));
+        position.push_back(static_cast<int32_t>(p + i / streams));
+      }
+      std::fill(end.begin(), end.end(), static_cast<int32_t>(p + rows));
+      for (int64_t i = 0; i + streams <= kLayers; i += streams) {
+        delta.states = std::span(states).subspan(static_cast<size_t>(i), static_cast<size_t>(streams));
+        const Tensor out = view(out_, Shape{count, heads, kDim});
+        // Otherwise each step would take the gates of the one before for its input.
+        for (int64_t j = 0; j < count * heads; ++j) floats(g_)[j] = 0.1f, floats(beta_)[j] = 0.2f;
+        const double begin = now();
+        const int64_t way = (i / streams + p / rows + round) % 2;
+        if (way == 0) {
+          backend_->delta_mix(input, steps, delta, {sequence, position}, end, out);
+        } else {
+          backend_->Backend::delta_mix(input, steps, delta, {sequence, position}, end, out);
+        }
+        seconds[way] += now() - begin;
+        ++calls[way];
+      }
+    }
+    for (const int way : {0, 1}) {
+      if (calls[way] > 0) ways[way].push_back(seconds[way] / static_cast<double>(calls[way]));
+    }
   }
 
   /// Seconds of a read of every layer's S.

@@ -104,6 +104,9 @@ class Backend : public Device {
                          std::span<const int32_t> certain_end, Tensor out) noexcept = 0;
   /// out = x / sqrt(mean(x^2) + eps) * weight * silu(z) per head.   x, out [T, Hv, Dv] (may be the same), weight [Dv]
   virtual void gated_rms_norm(Tensor x, Tensor z, Tensor weight, float eps, Tensor out) noexcept = 0;
+  /// All of these, as `steps` has them: what lies between a layer's projections.   out [T, Hv, Dv]
+  virtual void delta_mix(const DeltaInput& input, const DeltaSteps& steps, const DeltaView& delta,
+                         const RowPlaces& rows, std::span<const int32_t> certain_end, Tensor out) noexcept;
 };
 
 inline void Backend::on_threads(int64_t count, const std::function<void(int64_t)>& body) noexcept {
@@ -146,5 +149,14 @@ inline void Backend::enter_heads(Tensor q, Tensor k, Tensor v, const HeadSteps& 
   kv_write(k, v, kv, rows);
 }
 inline void Backend::expect_attention(const KvView&, const RowPlaces&, const AttentionSpec&) noexcept {}
+inline void Backend::delta_mix(const DeltaInput& input, const DeltaSteps& steps, const DeltaView& delta,
+                               const RowPlaces& rows, std::span<const int32_t> certain_end, Tensor out) noexcept {
+  delta_gates(input.a, input.b, steps.decay, steps.dt_bias, /*g=*/input.a, /*beta=*/input.b);
+  causal_conv1d(input.qkv, steps.conv, delta, rows, input.convolved);
+  l2_norm(input.convolved, 0, delta.key_heads, delta.key_dim, steps.l2_eps, steps.query_scale);
+  l2_norm(input.convolved, delta.keys_column(), delta.key_heads, delta.key_dim, steps.l2_eps, 1.0f);
+  delta_net(input.convolved, /*g=*/input.a, /*beta=*/input.b, delta, rows, certain_end, out);
+  gated_rms_norm(out, input.z, steps.norm, steps.norm_eps, out);
+}
 
 }  // namespace duet

@@ -172,6 +172,23 @@ struct HeadSteps {
   Tensor cos, sin;  // [T, R/2] of rope(), or undefined: no rope
 };
 
+/// Rows of a Gated DeltaNet layer as its projections leave them. What is there after delta_mix() is not defined.
+struct DeltaInput {
+  Tensor qkv;        // [T, channels]: Q | K | V before the convolution
+  Tensor z;          // [T, Hv Dv]
+  Tensor a, b;       // [T, Hv]
+  Tensor convolved;  // [T, channels]: room for the rows of causal_conv1d()
+};
+
+/// What they go through.
+struct DeltaSteps {
+  Tensor conv;            // [channels, conv_width]
+  Tensor decay, dt_bias;  // [Hv]
+  Tensor norm;            // [Dv]
+  float query_scale = 1;
+  float l2_eps = 0, norm_eps = 0;
+};
+
 struct AttentionSpec {
   float scale = 1.0f;
   /// Key j <= i is visible to query i iff i - window < j and floor(j / chunk) = floor(i / chunk); 0 = no such limit.

@@ -48,15 +48,16 @@ void DeltaNet::forward(Ctx& ctx, const Batch& batch, int64_t layer, const RopeTa
   const Tensor qkv = ctx.scratch({rows, view.channels()}), z = ctx.scratch({rows, width});
   const Tensor b = ctx.scratch({rows, heads}), a = ctx.scratch({rows, heads});
   ops::linear(ctx, x, {{qkv_proj, qkv}, {z_proj, z}, {b_proj, b}, {a_proj, a}});
-  ops::delta_gates(ctx, a, b, decay, dt_bias, /*g=*/a, /*beta=*/b);
-  const Tensor convolved = ctx.scratch(qkv.shape);
-  ops::causal_conv1d(ctx, qkv, conv, view, places, convolved);
-  const auto query_scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(view.key_dim)));
-  ops::l2_norm(ctx, convolved, 0, view.key_heads, view.key_dim, kL2Eps, query_scale);
-  ops::l2_norm(ctx, convolved, view.keys_column(), view.key_heads, view.key_dim, kL2Eps, 1.0f);
-  const Tensor mixed = ctx.scratch({rows, heads, view.value_dim});
-  ops::delta_net(ctx, convolved, a, b, view, places, batch.certain_end, mixed);
-  ops::gated_rms_norm(ctx, mixed, z, norm, norm_eps, mixed);
+  const Tensor convolved = ctx.scratch(qkv.shape), mixed = ctx.scratch({rows, heads, view.value_dim});
+  DeltaSteps steps;
+  steps.conv = conv;
+  steps.decay = decay;
+  steps.dt_bias = dt_bias;
+  steps.norm = norm;
+  steps.query_scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(view.key_dim)));
+  steps.l2_eps = kL2Eps;
+  steps.norm_eps = norm_eps;
+  ops::delta_mix(ctx, {qkv, z, a, b, convolved}, steps, view, places, batch.certain_end, mixed);
   ops::linear(ctx, mixed.reshaped({rows, width}), out_proj, add_to, Epilogue::kAdd);
   ctx.arena.rewind(mark);
 }

@@ -58,4 +58,10 @@ void delta_net(Ctx& ctx, const Tensor& qkv, const Tensor& g, const Tensor& beta,
 /// Numerics: 4.1 u of the norm and 16 u of silu: 20 u |exact|.
 void gated_rms_norm(Ctx& ctx, const Tensor& x, const Tensor& z, const Tensor& weight, float eps, const Tensor& out);
 
+/// What lies between a layer's projections, with the bits of the ops above one after the other: delta_gates() of a and
+/// b, causal_conv1d() of qkv, l2_norm() of its q, times query_scale, and of its k, delta_net(), gated_rms_norm() by z.
+///   all f32, shapes as in DeltaInput and DeltaSteps; out [T, Hv, Dv], not z; the inputs are not defined afterwards
+void delta_mix(Ctx& ctx, const DeltaInput& input, const DeltaSteps& steps, const DeltaView& delta,
+               const RowPlaces& rows, std::span<const int32_t> certain_end, const Tensor& out);
+
 }  // namespace duet::ops

@@ -28,7 +28,8 @@ std::vector<float> random(int64_t count, uint32_t seed) {
 }
 
 /// Two sequences in steps with drafts, then a fork by a copy of the bytes; all outputs one behind the other.
-std::vector<float> layer(Backend& backend) {
+/// `at_once`: by delta_mix().
+std::vector<float> layer(Backend& backend, bool at_once) {
   Device& device = ops::device_of(backend);
   const std::vector<int32_t> key_head = {0, 0, 1, 1};
   DeltaView delta;
@@ -63,15 +64,27 @@ std::vector<float> layer(Backend& backend) {
     const Shape gates{rows, kValueHeads}, heads{rows, kValueHeads, kValueDim};
     const Tensor qkv = ctx.scratch(Shape{rows, kChannels}), g = ctx.scratch(gates), beta = ctx.scratch(gates);
     const Tensor o = ctx.scratch(heads), y = ctx.scratch(heads);
-    ops::causal_conv1d(ctx, upload(1, qkv.shape), weight(2, Shape{kChannels, kWidth}), delta, places, qkv);
-    ops::l2_norm(ctx, qkv, 0, kKeyHeads, kKeyDim, 1e-6f, 0.25f);
-    ops::l2_norm(ctx, qkv, delta.keys_column(), kKeyHeads, kKeyDim, 1e-6f, 1.0f);
-    std::vector<float> decay = random(kValueHeads, 3);
-    for (float& x : decay) x = -std::abs(x);
-    ops::delta_gates(ctx, upload(4, gates), upload(5, gates), ops::upload(ctx, decay, Shape{kValueHeads}),
-                     weight(6, Shape{kValueHeads}), g, beta);
-    ops::delta_net(ctx, qkv, g, beta, delta, places, certain, o);
-    ops::gated_rms_norm(ctx, o, upload(7, Shape{rows, kValueHeads * kValueDim}), weight(8, Shape{kValueDim}), 1e-6f, y);
+    std::vector<float> decays = random(kValueHeads, 3);
+    for (float& x : decays) x = -std::abs(x);
+    DeltaSteps steps;
+    steps.conv = weight(2, Shape{kChannels, kWidth});
+    steps.decay = ops::upload(ctx, decays, Shape{kValueHeads});
+    steps.dt_bias = weight(6, Shape{kValueHeads});
+    steps.norm = weight(8, Shape{kValueDim});
+    steps.query_scale = 0.25f;
+    steps.l2_eps = steps.norm_eps = 1e-6f;
+    const DeltaInput input = {upload(1, qkv.shape), upload(7, Shape{rows, kValueHeads * kValueDim}), upload(4, gates),
+                              upload(5, gates), qkv};
+    if (at_once) {
+      ops::delta_mix(ctx, input, steps, delta, places, certain, y);
+    } else {
+      ops::causal_conv1d(ctx, input.qkv, steps.conv, delta, places, qkv);
+      ops::l2_norm(ctx, qkv, 0, kKeyHeads, kKeyDim, steps.l2_eps, steps.query_scale);
+      ops::l2_norm(ctx, qkv, delta.keys_column(), kKeyHeads, kKeyDim, steps.l2_eps, 1.0f);
+      ops::delta_gates(ctx, input.a, input.b, steps.decay, steps.dt_bias, g, beta);
+      ops::delta_net(ctx, qkv, g, beta, delta, places, certain, o);
+      ops::gated_rms_norm(ctx, o, input.z, steps.norm, steps.norm_eps, y);
+    }
     std::vector<float> out(static_cast<size_t>(heads.elements()));
     // What a queued op was given by the host must be its own by now.
     std::fill(sequence.begin(), sequence.end(), 1000000);
@@ -95,10 +108,14 @@ std::vector<float> layer(Backend& backend) {
 
 TEST(DeltaNetOps, TheHostTouchesNoDeviceMemory) {
   const auto ref = make_ref_backend(), deferred = make_deferred_backend();
-  const std::vector<float> plain = layer(*ref);
-  EXPECT_TRUE(test::same_bits(layer(*deferred), plain));
+  const std::vector<float> plain = layer(*ref, false);
+  for (const bool at_once : {false, true}) {
+    EXPECT_TRUE(test::same_bits(layer(*ref, at_once), plain));
+    EXPECT_TRUE(test::same_bits(layer(*deferred, at_once), plain));
+  }
   ThreadPool pool(2);
-  EXPECT_TRUE(test::all_close(layer(*make_cpu_backend(pool)), plain, 1e-4));  // kernels: src/backend/cpu
+  const auto cpu = make_cpu_backend(pool);
+  EXPECT_TRUE(test::all_close(layer(*cpu, true), plain, 1e-4));  // kernels: src/backend/cpu
   // The fork's row is that of the sequence it was made from.
   const auto row = static_cast<std::ptrdiff_t>(kValueHeads * kValueDim);
   const auto last = plain.end() - 3 * row;

@@ -25,6 +25,7 @@ int64_t part_bytes(int threads) {
 CpuBackend::CpuBackend(ThreadPool& pool, const CpuLevel& level)
     : pool_(pool),
       level_(level),
+      delta_parts_(pool.threads()),
       experts_(std::make_unique<ExpertRows>()),
       begun_(static_cast<size_t>(pool.threads())) {
   scratch_ = allocate(worker_bytes(pool.threads()));

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/cpu/delta_parts.h"
 #include "backend/cpu/fetch_plan.h"
 #include "backend/cpu/level.h"
 #include "backend/cpu/packed_weight.h"
@@ -72,6 +73,8 @@ class CpuBackend final : public Backend {
   void delta_net(Tensor qkv, Tensor g, Tensor beta, const DeltaView& delta, const RowPlaces& rows,
                  std::span<const int32_t> certain_end, Tensor out) noexcept override;
   void gated_rms_norm(Tensor x, Tensor z, Tensor weight, float eps, Tensor out) noexcept override;
+  void delta_mix(const DeltaInput& input, const DeltaSteps& steps, const DeltaView& delta, const RowPlaces& rows,
+                 std::span<const int32_t> certain_end, Tensor out) noexcept override;
 
  private:
   struct Product;
@@ -79,6 +82,7 @@ class CpuBackend final : public Backend {
   struct AttentionCall;
   class PanelCall;
   struct ExpertRows;
+  struct DeltaMix;
 
   Product product_of(const LinearTerm& term) const noexcept;
   void release(std::byte* data, int64_t bytes) noexcept override;
@@ -88,6 +92,12 @@ class CpuBackend final : public Backend {
   float norm_factor(const float* x, float eps, int64_t n) const noexcept;
   void norm_row(const float* x, const float* weight, float eps, int64_t n, float* out) const noexcept {
     level_.kernels.scale_row(x, norm_factor(x, eps, n), weight, out, n);
+  }
+  /// The same times silu(z).
+  void gated_norm_row(const float* x, const float* z, const float* weight, float eps, int64_t n,
+                      float* out) const noexcept {
+    norm_row(x, weight, eps, n, out);
+    level_.kernels.silu_mul(z, out, out, n);
   }
   /// out = x sigmoid(gate).   x, out [n]
   void scale_by_sigmoid(const float* x, float gate, float* out, int64_t n) const noexcept;
@@ -112,6 +122,8 @@ class CpuBackend final : public Backend {
   Buffer scratch_;     // [threads, kWorkerFloats]
   std::mutex attention_mutex_;
   Buffer attention_parts_;  // [threads, kAttentionParts]; none for one thread
+  std::mutex delta_mutex_;
+  DeltaParts delta_parts_;
   std::mutex activations_mutex_;
   Buffer activations_;                   // a block of activation rows as products want them (PanelCall)
   FetchPlan expected_;                   // of what follows the next PanelCall

@@ -13,8 +13,8 @@ namespace {
 
 using test::Cpu;
 using test::delta_rows;
-using test::delta_step;
 using test::DeltaDims;
+using test::DeltaInputs;
 using test::DeltaRow;
 using test::DeltaStates;
 
@@ -58,6 +58,33 @@ testing::AssertionResult same_rows(const Rows& actual, const Rows& expected, int
     if (!(std::abs(actual[i][0]) < 1e6f)) return testing::AssertionFailure() << "row " << at << " is " << actual[i][0];
   }
   return testing::AssertionSuccess();
+}
+
+/// A step of a layer: the output of every row [Hv Dv], with what came before the gated norm in front [Hv Dv]. The CPU
+/// makes the step in both ways, which must leave the same bits.
+Rows delta_step(Backend& backend, const DeltaDims& dims, const DeltaStates& states, const std::vector<DeltaRow>& batch,
+                const std::map<int64_t, int64_t>& certain_end = {}) {
+  const bool both = backend.name() == "cpu";
+  DeltaInputs inputs(dims, states, batch, certain_end);
+  std::vector<float> fused, after;
+  if (both) {
+    const std::vector<float> before = states.floats();
+    fused = inputs.mix(backend, true);
+    after = states.floats();
+    states.set_floats(before);
+  }
+  const auto& [o, y] = inputs.mix_apart(backend);
+  if (both) {
+    EXPECT_TRUE(test::same_bits(fused, y)) << to_string(dims);
+    EXPECT_TRUE(test::same_bits(after, states.floats())) << to_string(dims) << ": states";
+  }
+  Rows results;
+  for (int64_t t = 0, width = inputs.width(); t < inputs.rows(); ++t) {
+    std::vector<float> row(o.begin() + t * width, o.begin() + (t + 1) * width);
+    row.insert(row.end(), y.begin() + t * width, y.begin() + (t + 1) * width);
+    results.push_back(std::move(row));
+  }
+  return results;
 }
 
 /// One text in steps whose sizes `next` gives.

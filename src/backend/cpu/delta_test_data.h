@@ -1,7 +1,7 @@
 #pragma once
 
-// What the tests of Gated DeltaNet share: dimensions, states, seeded tokens, and a layer's ops from the pre-convolution
-// rows to the gated norm.
+// What the tests of Gated DeltaNet share: dimensions, states, seeded tokens, and what lies between a layer's
+// projections.
 
 #include <map>
 #include <utility>
@@ -12,9 +12,11 @@ namespace duet::test {
 
 struct DeltaDims {
   int64_t key_heads = 2, value_heads = 4, key_dim = 16, value_dim = 16, conv_width = 4;
-  bool tiled = false;  // value head h reads key head h mod Hk, else h / r
+  bool tiled = false;                // value head h reads key head h mod Hk, else h / r
+  std::vector<int32_t> others = {};  // unless it reads the key head that stands here
 
   std::vector<int32_t> key_head() const {
+    if (!others.empty()) return others;
     std::vector<int32_t> map;
     for (int64_t h = 0; h < value_heads; ++h) {
       map.push_back(static_cast<int32_t>(tiled ? h % key_heads : h / (value_heads / key_heads)));
@@ -51,6 +53,18 @@ class DeltaStates {
   DeltaStates& operator=(const DeltaStates&) = delete;
 
   const DeltaView& view() const { return view_; }
+  /// The bytes of all, and other ones in their place.
+  std::vector<float> floats() const {
+    std::vector<float> all(memory_.size() * 2);
+    std::memcpy(all.data(), memory_.data(), memory_.size() * 8);
+    return all;
+  }
+  void set_floats(const std::vector<float>& all) const {
+    for (size_t s = 0; s < states_.size(); ++s) {
+      const auto bytes = static_cast<size_t>(view_.state_bytes());
+      std::memcpy(states_[s], reinterpret_cast<const std::byte*>(all.data()) + s * bytes, bytes);
+    }
+  }
   void copy(int64_t from, int64_t to) {
     std::memcpy(states_[static_cast<size_t>(to)], states_[static_cast<size_t>(from)],
                 static_cast<size_t>(view_.state_bytes()));
@@ -102,49 +116,84 @@ inline std::vector<DeltaRow> delta_rows(int64_t begin, int64_t end, int64_t sequ
   return rows;
 }
 
-/// A step of a layer: the output of every row [Hv Dv], with what came before the gated norm in front [Hv Dv].
-/// `certain_end` by sequence, the end of its rows where it says nothing.
-inline std::vector<std::vector<float>> delta_step(Backend& backend, const DeltaDims& dims, const DeltaStates& states,
-                                                  const std::vector<DeltaRow>& batch,
-                                                  const std::map<int64_t, int64_t>& certain_end = {}) {
-  const DeltaView& delta = states.view();
-  DeltaWeights weights(dims);
-  std::vector<float> x, a, b, z;
-  std::vector<int32_t> sequence, position, certain(delta.states.size(), -1);
-  for (const DeltaRow& row : batch) {
-    const DeltaToken token(dims, row.text, row.position, row.which);
-    x.insert(x.end(), token.x.begin(), token.x.end());
-    a.insert(a.end(), token.a.begin(), token.a.end());
-    b.insert(b.end(), token.b.begin(), token.b.end());
-    z.insert(z.end(), token.z.begin(), token.z.end());
-    sequence.push_back(static_cast<int32_t>(row.sequence));
-    position.push_back(static_cast<int32_t>(row.position));
-    certain[static_cast<size_t>(row.sequence)] = static_cast<int32_t>(row.position + 1);
+/// What a step of a layer is given.
+class DeltaInputs {
+ public:
+  /// `certain_end` by sequence, the end of its rows where it says nothing.
+  DeltaInputs(const DeltaDims& dims, const DeltaStates& states, const std::vector<DeltaRow>& batch,
+              const std::map<int64_t, int64_t>& certain_end = {})
+      : delta_(states.view()), weights_(dims), certain_(delta_.states.size(), -1) {
+    for (const DeltaRow& row : batch) {
+      const DeltaToken token(dims, row.text, row.position, row.which);
+      x_.insert(x_.end(), token.x.begin(), token.x.end());
+      a_.insert(a_.end(), token.a.begin(), token.a.end());
+      b_.insert(b_.end(), token.b.begin(), token.b.end());
+      z_.insert(z_.end(), token.z.begin(), token.z.end());
+      sequence_.push_back(static_cast<int32_t>(row.sequence));
+      position_.push_back(static_cast<int32_t>(row.position));
+      certain_[static_cast<size_t>(row.sequence)] = static_cast<int32_t>(row.position + 1);
+    }
+    for (const auto& [s, end] : certain_end) certain_[static_cast<size_t>(s)] = static_cast<int32_t>(end);
+    g_ = a_, beta_ = b_, qkv_ = x_;
+    const int64_t heads = delta_.value_heads, rows = this->rows();
+    input_ = {view(x_, Shape{rows, delta_.channels()}), view(z_, Shape{rows, width()}), view(g_, Shape{rows, heads}),
+              view(beta_, Shape{rows, heads}), view(qkv_, Shape{rows, delta_.channels()})};
+    steps_.conv = view(weights_.conv, Shape{delta_.channels(), dims.conv_width});
+    steps_.decay = view(weights_.decay, Shape{heads});
+    steps_.dt_bias = view(weights_.dt_bias, Shape{heads});
+    steps_.norm = view(weights_.norm, Shape{dims.value_dim});
+    steps_.query_scale = 1.0f / std::sqrt(static_cast<float>(dims.key_dim));
+    steps_.l2_eps = steps_.norm_eps = 1e-6f;
   }
-  for (const auto& [s, end] : certain_end) certain[static_cast<size_t>(s)] = static_cast<int32_t>(end);
-  const auto rows = static_cast<int64_t>(batch.size());
-  const int64_t heads = dims.value_heads, width = heads * dims.value_dim;
-  const RowPlaces places = {sequence, position};
-  std::vector<float> qkv(x.size(), NAN), o(z.size(), NAN), y(z.size(), NAN);
-  const Tensor convolved = view(qkv, Shape{rows, delta.channels()});
-  backend.causal_conv1d(view(x, Shape{rows, delta.channels()}),
-                        view(weights.conv, Shape{delta.channels(), dims.conv_width}), delta, places, convolved);
-  const float scale = 1.0f / std::sqrt(static_cast<float>(dims.key_dim));
-  backend.l2_norm(convolved, 0, dims.key_heads, dims.key_dim, 1e-6f, scale);
-  backend.l2_norm(convolved, delta.keys_column(), dims.key_heads, dims.key_dim, 1e-6f, 1.0f);
-  const Tensor g = view(a, Shape{rows, heads}), beta = view(b, Shape{rows, heads});
-  backend.delta_gates(g, beta, view(weights.decay, Shape{heads}), view(weights.dt_bias, Shape{heads}), g, beta);
-  const Tensor out = view(o, Shape{rows, heads, dims.value_dim});
-  backend.delta_net(convolved, g, beta, delta, places, certain, out);
-  backend.gated_rms_norm(out, view(z, Shape{rows, width}), view(weights.norm, Shape{dims.value_dim}), 1e-6f,
-                         view(y, Shape{rows, heads, dims.value_dim}));
-  std::vector<std::vector<float>> results;
-  for (int64_t t = 0; t < rows; ++t) {
-    std::vector<float> row(o.begin() + t * width, o.begin() + (t + 1) * width);
-    row.insert(row.end(), y.begin() + t * width, y.begin() + (t + 1) * width);
-    results.push_back(std::move(row));
+  DeltaInputs(const DeltaInputs&) = delete;
+  DeltaInputs& operator=(const DeltaInputs&) = delete;
+
+  int64_t rows() const { return static_cast<int64_t>(sequence_.size()); }
+  int64_t width() const { return delta_.value_heads * delta_.value_dim; }
+
+  /// The output [rows, Hv Dv], by the backend's delta_mix() or by what every backend has. Not twice: inputs are used
+  /// up.
+  std::vector<float> mix(Backend& backend, bool at_once) {
+    renew();
+    std::vector<float> y(z_.size(), NAN);
+    const Tensor out = view(y, Shape{rows(), delta_.value_heads, delta_.value_dim});
+    const RowPlaces places = {sequence_, position_};
+    if (at_once) {
+      backend.delta_mix(input_, steps_, delta_, places, certain_, out);
+    } else {
+      backend.Backend::delta_mix(input_, steps_, delta_, places, certain_, out);
+    }
+    return y;
   }
-  return results;
-}
+  /// The same by the single ops, with what comes before the gated norm.
+  std::pair<std::vector<float>, std::vector<float>> mix_apart(Backend& backend) {
+    renew();
+    std::vector<float> o(z_.size(), NAN), y(z_.size(), NAN);
+    const Shape heads{rows(), delta_.value_heads, delta_.value_dim};
+    const RowPlaces places = {sequence_, position_};
+    const Tensor& qkv = input_.convolved;
+    backend.causal_conv1d(input_.qkv, steps_.conv, delta_, places, qkv);
+    backend.l2_norm(qkv, 0, delta_.key_heads, delta_.key_dim, steps_.l2_eps, steps_.query_scale);
+    backend.l2_norm(qkv, delta_.keys_column(), delta_.key_heads, delta_.key_dim, steps_.l2_eps, 1.0f);
+    backend.delta_gates(input_.a, input_.b, steps_.decay, steps_.dt_bias, input_.a, input_.b);
+    backend.delta_net(qkv, input_.a, input_.b, delta_, places, certain_, view(o, heads));
+    backend.gated_rms_norm(view(o, heads), input_.z, steps_.norm, steps_.norm_eps, view(y, heads));
+    return {std::move(o), std::move(y)};
+  }
+
+ private:
+  /// What a step leaves undefined.
+  void renew() {
+    g_ = a_, beta_ = b_;
+    std::fill(qkv_.begin(), qkv_.end(), NAN);
+  }
+
+  const DeltaView& delta_;
+  DeltaWeights weights_;
+  std::vector<float> x_, a_, b_, z_, g_, beta_, qkv_;
+  std::vector<int32_t> sequence_, position_, certain_;
+  DeltaInput input_;
+  DeltaSteps steps_;
+};
 
 }  // namespace duet::test
