@@ -11,6 +11,7 @@
 #include "backend/cpu/level.h"
 #include "backend/cpu/packed_weight.h"
 #include "backend/cpu/slab_memory.h"
+#include "base/done_once.h"
 #include "base/thread_pool.h"
 
 namespace duet {
@@ -60,6 +61,8 @@ class CpuBackend final : public Backend {
                    const RowPlaces& rows) noexcept override;
   void attention(Tensor q, const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec,
                  Tensor out) noexcept override;
+  void attend(Tensor q, Tensor k, Tensor v, const HeadSteps& steps, const KvView& kv, const RowPlaces& rows,
+              const AttentionSpec& spec, Tensor out) noexcept override;
   void select_rows(Tensor x, std::span<const int32_t> rows, Tensor out) noexcept override;
 
   void causal_conv1d(Tensor x, Tensor weight, const DeltaView& delta, const RowPlaces& rows,
@@ -73,6 +76,7 @@ class CpuBackend final : public Backend {
  private:
   struct Product;
   struct RowGroup;
+  struct HeadsCall;
   struct AttentionCall;
   struct NativeCall;
 
@@ -92,6 +96,7 @@ class CpuBackend final : public Backend {
   void norm_row(const float* x, const float* weight, float eps, int64_t n, float* out) const noexcept {
     level_.kernels.scale_row(x, norm_factor(x, eps, n), weight, out, n);
   }
+  void share_attention(const AttentionCall& call) noexcept;
   /// Threads share the tiles of keys, about `unit` of work at a time (AttentionCall), where whole blocks of rows are
   /// too few to keep all busy. False, and nothing done, where a tile's parts are too large.
   bool share_keys(const AttentionCall& call, int64_t unit) noexcept;
@@ -113,6 +118,10 @@ class CpuBackend final : public Backend {
   Buffer scratch_;     // [threads, kWorkerFloats]
   std::mutex attention_mutex_;
   Buffer attention_parts_;  // [threads, kAttentionParts]; none for one thread
+  /// The kv heads that have entered within the loop of attend().
+  static constexpr int64_t kMostEntered = 256;
+  std::mutex entered_mutex_;  // locked before attention_mutex_
+  DoneOnce entered_{kMostEntered};
   std::mutex activations_mutex_;
   Buffer activations_;  // a block of activation rows in row tiles
   FetchPlan expected_;  // of what follows the next linear_native()
