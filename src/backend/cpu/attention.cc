@@ -100,12 +100,11 @@ void CpuBackend::attention(Tensor q, const KvView& kv, const RowPlaces& rows, co
 void CpuBackend::attend(Tensor q, Tensor k, Tensor v, const HeadSteps& steps, const KvView& kv, const RowPlaces& rows,
                         const AttentionSpec& spec, Tensor out) noexcept {
   const HeadsCall heads = {*this, q, k, v, steps, kv, rows};
-  // A head enters on one thread, for which others may wait.
-  constexpr int64_t kMostElements = 16384;
-  static const int64_t most = getenv("LIM") ? atoll(getenv("LIM")) : kMostElements;
+  // A head enters on one thread: of many rows (about 24 of a usual model) it is faster to share them as well, and of
+  // fewer, where there are threads without a head of their own.
+  const int64_t most = kv.kv_heads < pool_.threads() ? 4096 : 12288;
   if (kv.kv_heads > entered_.most() || heads.group() < 1 || heads.count() * heads.elements() > most) {
-    enter_heads(q, k, v, steps, kv, rows);
-    return share_attention({q, kv, rows, spec, out});
+    return Backend::attend(q, k, v, steps, kv, rows, spec, out);
   }
   const std::lock_guard lock(entered_mutex_);
   entered_.begin(kv.kv_heads);
