@@ -75,18 +75,22 @@ class Backend : public Device {
   virtual void rope(Tensor x, Tensor cos, Tensor sin) noexcept = 0;
   /// out = silu(gate) * up.   all [T, F]; out may be gate
   virtual void silu_mul(Tensor gate, Tensor up, Tensor out) noexcept = 0;
-  /// A hint: enter_heads() and attention() of these rows come after the next linear(), which may bring near what they
-  /// touch. No result depends on it.
+  /// A hint: attend() of these rows comes after the next linear(), which may bring near what it touches. No result
+  /// depends on it.
   virtual void expect_attention(const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec) noexcept;
   /// Stores k, v [T, Hk, D], rounded once to the pages' type.
   virtual void kv_write(Tensor k, Tensor v, const KvView& kv, const RowPlaces& rows) noexcept = 0;
-  /// rms_norm() of the heads and rope() of q [T, H, D] and k in place, as `steps` has them, then kv_write().
+  /// rms_norm() of the heads and rope() of q [T, H, D] and k in place, and q's factors, as `steps` has them;
+  /// kv_write().
   virtual void enter_heads(Tensor q, Tensor k, Tensor v, const HeadSteps& steps, const KvView& kv,
                            const RowPlaces& rows) noexcept;
   /// Softmax attention of q [T, H, D] over the keys of each row's sequence up to its own position; query head h reads
   /// kv head h Hk / H. Tiles of P keys anchored at position 0, merged in ascending order.   out [T, H, D]
   virtual void attention(Tensor q, const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec,
                          Tensor out) noexcept = 0;
+  /// enter_heads(), then attention(): what a layer does between its products.
+  virtual void attend(Tensor q, Tensor k, Tensor v, const HeadSteps& steps, const KvView& kv, const RowPlaces& rows,
+                      const AttentionSpec& spec, Tensor out) noexcept;
   /// out[i] = x[rows[i]].   x [T, C], out [N, C]
   virtual void select_rows(Tensor x, std::span<const int32_t> rows, Tensor out) noexcept = 0;
 
@@ -146,7 +150,16 @@ inline void Backend::enter_heads(Tensor q, Tensor k, Tensor v, const HeadSteps& 
     rope(k, steps.cos, steps.sin);
   }
   if (steps.norm_after_rope) norm();
+  if (steps.q_factors.defined()) {
+    const int64_t count = q.dim(0), width = q.dim(1) * q.dim(2);
+    scale_rows(q.reshaped({count, width}), steps.q_factors.reshaped({count, 1}), q.reshaped({count, 1, width}));
+  }
   kv_write(k, v, kv, rows);
+}
+inline void Backend::attend(Tensor q, Tensor k, Tensor v, const HeadSteps& steps, const KvView& kv,
+                            const RowPlaces& rows, const AttentionSpec& spec, Tensor out) noexcept {
+  enter_heads(q, k, v, steps, kv, rows);
+  attention(q, kv, rows, spec, out);
 }
 inline void Backend::expect_attention(const KvView&, const RowPlaces&, const AttentionSpec&) noexcept {}
 inline void Backend::delta_mix(const DeltaInput& input, const DeltaSteps& steps, const DeltaView& delta,

@@ -169,7 +169,8 @@ struct HeadSteps {
   Tensor q_norm, k_norm;  // [D], the weights of rms_norm(), or both undefined: no norm
   float eps = 0;
   bool norm_after_rope = false;
-  Tensor cos, sin;  // [T, R/2] of rope(), or undefined: no rope
+  Tensor cos, sin;   // [T, R/2] of rope(), or undefined: no rope
+  Tensor q_factors;  // [T] what each row of q is multiplied by at last, or undefined
 };
 
 /// Rows of a Gated DeltaNet layer as its projections leave them. What is there after delta_mix() is not defined.

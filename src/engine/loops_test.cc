@@ -47,7 +47,8 @@ struct Model {
 TEST(Loops, AreSixInALayerAtMost) {
   const fs::path folder = temporary_folder();
   const Sizes common = {{"hidden_size", 512}, {"num_attention_heads", 16}, {"num_key_value_heads", 4}};
-  const Sizes experts = {{"moe_intermediate_size", 256}, {"num_experts", 16}, {"num_experts_per_tok", 8}};
+  // A router of fewer experts is a single chunk, which is no loop.
+  const Sizes experts = {{"moe_intermediate_size", 128}, {"num_experts", 64}, {"num_experts_per_tok", 8}};
   const Sizes delta = {{"linear_num_key_heads", 8},
                        {"linear_num_value_heads", 16},
                        {"linear_key_head_dim", 64},
@@ -75,7 +76,6 @@ TEST(Loops, AreSixInALayerAtMost) {
       const int64_t loops = loops_of(path, layers);
       EXPECT_LE(loops - before, 6) << model.name << ", layer " << layers - 1;
       EXPECT_GE(loops - before, 3) << model.name << ", layer " << layers - 1;
-      if (std::getenv("SHOW")) printf("%s %ld: %ld\n", model.name, layers, loops - before);
       before = loops;
     }
   }

@@ -11,16 +11,15 @@
 namespace duet {
 namespace {
 
-/// q of each row times 1 + scale ln(1 + floor((p + 1) / floor_tokens)).   q [T, H, D]
-void apply_temperature(Ctx& ctx, const AttentionTemperature& temperature, const Batch& batch, const Tensor& q) {
+/// Of each row 1 + scale ln(1 + floor((p + 1) / floor_tokens)).   [T]
+Tensor temperature_factors(Ctx& ctx, const AttentionTemperature& temperature, const Batch& batch) {
   std::vector<float> factors;
   factors.reserve(batch.positions.size());
   for (const int32_t position : batch.positions) {
     const double floors = std::floor((static_cast<double>(position) + 1) / temperature.floor_tokens);
     factors.push_back(static_cast<float>(1 + temperature.scale * std::log1p(floors)));
   }
-  const int64_t rows = q.dim(0), width = q.dim(1) * q.dim(2);
-  ops::scale_rows(ctx, q.reshaped({rows, width}), ops::upload(ctx, factors, {rows, 1}), q.reshaped({rows, 1, width}));
+  return ops::upload(ctx, factors, {static_cast<int64_t>(factors.size())});
 }
 
 }  // namespace
@@ -70,10 +69,9 @@ void Attention::forward(Ctx& ctx, const Batch& batch, int64_t layer, const RopeT
   if (spec.qk_norm != QkNorm::kNone) steps.q_norm = q_norm, steps.k_norm = k_norm, steps.eps = norm_eps;
   steps.norm_after_rope = spec.qk_norm == QkNorm::kWeightlessAfterRope;
   if (spec.rope.dims > 0) steps.cos = rope.entries[rope_table].cos, steps.sin = rope.entries[rope_table].sin;
-  ops::enter_heads(ctx, q, k, v, steps, kv, places);
-  if (spec.temperature) apply_temperature(ctx, *spec.temperature, batch, q);
+  if (spec.temperature) steps.q_factors = temperature_factors(ctx, *spec.temperature, batch);
   const Tensor mixed = ctx.scratch({rows, heads, dim});
-  ops::attention(ctx, q, kv, places, visible, mixed);
+  ops::attention(ctx, q, k, v, steps, kv, places, visible, mixed);
   const Tensor flat = mixed.reshaped({rows, heads * dim});
   if (spec.output_gate) ops::sigmoid_mul(ctx, flat, gate, flat);
   ops::linear(ctx, flat, o_proj, add_to, Epilogue::kAdd);
@@ -84,7 +82,7 @@ int64_t Attention::scratch_bytes(const AttentionMixer& spec, int64_t rows) {
   const auto f32 = [](Shape shape) { return Arena::footprint_bytes(DType::kF32, shape); };
   int64_t bytes = 2 * f32({rows, spec.heads, spec.head_dim}) + 2 * f32({rows, spec.kv_heads, spec.head_dim});
   if (spec.output_gate) bytes += f32({rows, spec.heads * spec.head_dim});
-  if (spec.temperature) bytes += f32({rows, 1});
+  if (spec.temperature) bytes += f32({rows});
   return bytes;
 }
 

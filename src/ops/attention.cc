@@ -24,8 +24,8 @@ void expect_attention(Ctx& ctx, const KvView& kv, const RowPlaces& rows, const A
   ctx.backend.expect_attention(kv, rows, spec);
 }
 
-void enter_heads(Ctx& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const HeadSteps& steps, const KvView& kv,
-                 const RowPlaces& rows) {
+void attention(Ctx& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const HeadSteps& steps, const KvView& kv,
+               const RowPlaces& rows, const AttentionSpec& spec, const Tensor& out) {
   DUET_CHECK((k.shape == v.shape && k.shape == Shape{k.dim(0), kv.kv_heads, kv.head_dim}));
   DUET_CHECK((q.shape == Shape{k.dim(0), q.dim(1), kv.head_dim}) && q.dim(1) % kv.kv_heads == 0);
   DUET_CHECK(!steps.q_norm.defined() || (steps.q_norm.shape == Shape{kv.head_dim}));
@@ -33,16 +33,10 @@ void enter_heads(Ctx& ctx, const Tensor& q, const Tensor& k, const Tensor& v, co
   DUET_CHECK(!steps.k_norm.defined() || steps.k_norm.shape == steps.q_norm.shape);
   DUET_CHECK(!steps.cos.defined() || (steps.cos.shape.rank() == 2 && steps.cos.shape == steps.sin.shape));
   DUET_CHECK(!steps.cos.defined() || (steps.cos.dim(0) == k.dim(0) && 2 * steps.cos.dim(1) <= kv.head_dim));
+  DUET_CHECK(!steps.q_factors.defined() || (steps.q_factors.shape == Shape{k.dim(0)}));
+  DUET_CHECK(q.shape == out.shape && q.data != out.data && spec.window >= 0 && spec.chunk >= 0);
   check_rows(kv, rows, k.dim(0));
-  ctx.backend.enter_heads(q, k, v, steps, kv, rows);
-}
-
-void attention(Ctx& ctx, const Tensor& q, const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec,
-               const Tensor& out) {
-  DUET_CHECK(q.shape.rank() == 3 && q.shape == out.shape && q.data != out.data);
-  DUET_CHECK(q.dim(1) % kv.kv_heads == 0 && q.dim(2) == kv.head_dim && spec.window >= 0 && spec.chunk >= 0);
-  check_rows(kv, rows, q.dim(0));
-  ctx.backend.attention(q, kv, rows, spec, out);
+  ctx.backend.attend(q, k, v, steps, kv, rows, spec, out);
 }
 
 }  // namespace duet::ops

@@ -3,7 +3,7 @@
 #include <functional>
 #include <mutex>
 
-#include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/heads_call.h"
 
 namespace duet {
 namespace {
@@ -23,9 +23,9 @@ struct QueryRun {
 struct Segment {
   QueryRun run;
   int64_t first_tile = 0, end_tile = 0;
-  int64_t unit_tiles = 1, first_unit = 0;
-  float* parts = nullptr;         // [kv_heads, tiles, part_floats]
-  int32_t* unfinished = nullptr;  // [kv_heads]: units that are not done
+  int64_t unit_tiles = 1, first_unit = 0;  // of a head
+  float* parts = nullptr;                  // [kv_heads, tiles, part_floats]
+  int32_t* unfinished = nullptr;           // [kv_heads]: units that are not done
 
   int64_t tiles() const { return end_tile - first_tile; }
   int64_t units() const { return (tiles() + unit_tiles - 1) / unit_tiles; }  // of a head
@@ -40,6 +40,13 @@ struct CpuBackend::AttentionCall {
   const RowPlaces& rows;
   const AttentionSpec& spec;
   Tensor out;
+  const HeadsCall* entering = nullptr;  // of attend()
+  DoneOnce* entered = nullptr;
+
+  /// Before anything of a kv head is read.
+  void enter(int64_t head) const {
+    if (entering != nullptr) entered->need(head, [&] { entering->enter_head(head); });
+  }
 
   int64_t group() const { return q.dim(1) / kv.kv_heads; }
   int64_t queries() const { return q.dim(0) * group(); }  // of one kv head
@@ -87,7 +94,25 @@ struct CpuBackend::AttentionCall {
 
 void CpuBackend::attention(Tensor q, const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec,
                            Tensor out) noexcept {
-  const AttentionCall call = {q, kv, rows, spec, out};
+  share_attention({q, kv, rows, spec, out});
+}
+
+void CpuBackend::attend(Tensor q, Tensor k, Tensor v, const HeadSteps& steps, const KvView& kv, const RowPlaces& rows,
+                        const AttentionSpec& spec, Tensor out) noexcept {
+  const HeadsCall heads = {*this, q, k, v, steps, kv, rows};
+  // A head enters on one thread: of many rows (about 24 of a usual model) it is faster to share them as well, and of
+  // fewer, where there are threads without a head of their own.
+  const int64_t most = kv.kv_heads < pool_.threads() ? 4096 : 12288;
+  if (kv.kv_heads > entered_.most() || heads.group() < 1 || heads.count() * heads.elements() > most) {
+    return Backend::attend(q, k, v, steps, kv, rows, spec, out);
+  }
+  const std::lock_guard lock(entered_mutex_);
+  entered_.begin(kv.kv_heads);
+  share_attention({q, kv, rows, spec, out, &heads, &entered_});
+}
+
+void CpuBackend::share_attention(const AttentionCall& call) noexcept {
+  const KvView& kv = call.kv;
   if (pool_.threads() > 1) {
     // The threads share whole blocks of rows, which is cheapest, where these are many and alike; below about 64 k
     // multiplications a unit of work is not worth handing out.
@@ -104,18 +129,22 @@ void CpuBackend::attention(Tensor q, const KvView& kv, const RowPlaces& rows, co
     const int64_t unit = std::max(kLeastWork / tile, total / (kUnitsPerThread * pool_.threads()));
     if (largest > 2 * unit && share_keys(call, unit)) return;
   }
-  // Later rows see more keys: hand out the last blocks first.
+  // Later rows see more keys: hand out the last blocks first. Where heads enter meanwhile, which is where rows are few,
+  // each thread begins with a head of its own.
+  const bool by_heads = call.entering != nullptr;
   const auto body = [&](int64_t begin, int64_t end, int worker) {
     for (int64_t item = begin; item < end; ++item) {
-      const int64_t block = call.blocks() - 1 - item / kv.kv_heads;
+      const int64_t head = by_heads ? item / call.blocks() : item % kv.kv_heads;
+      const int64_t block = call.blocks() - 1 - (by_heads ? item % call.blocks() : item / kv.kv_heads);
+      call.enter(head);
       const int64_t last = std::min((block + 1) * kAttentionRows, call.queries());
       QueryRun run = call.run_at(block * kAttentionRows);
       for (bool more = true; more;) {
-        AttentionPiece piece = call.piece(run, item % kv.kv_heads, scratch(worker));
+        AttentionPiece piece = call.piece(run, head, scratch(worker));
         more = run.end < last;
         if (more) {
           run = call.run_at(run.end);
-          piece.next = kv.pages[static_cast<size_t>(run.sequence)][run.first_tile] + piece.kv_head * piece.head_bytes;
+          piece.next = kv.pages[static_cast<size_t>(run.sequence)][run.first_tile] + head * piece.head_bytes;
         }
         level_.kernels.attention(piece);
       }
@@ -136,7 +165,7 @@ bool CpuBackend::share_keys(const AttentionCall& call, int64_t unit) noexcept {
   auto* const kept = reinterpret_cast<float*>(attention_parts_.data());
 
   Segment segments[kSegments];
-  int64_t count = 0;
+  int64_t count = 0, units = 0;  // of a head
   const auto piece_of = [&](const Segment& segment, int64_t head, int worker) {
     AttentionPiece piece = call.piece(segment.run, head, scratch(worker));
     piece.part_floats = part_floats(segment.run);
@@ -147,10 +176,11 @@ bool CpuBackend::share_keys(const AttentionCall& call, int64_t unit) noexcept {
   };
   const auto body = [&](int64_t begin, int64_t end, int worker) {
     for (int64_t i = begin; i < end; ++i) {
+      const int64_t head = i / units, of_head = i % units;
       const Segment* segment = segments + count - 1;
-      while (segment->first_unit > i) --segment;
-      const int64_t head = (i - segment->first_unit) / segment->units();
-      const int64_t first = (i - segment->first_unit) % segment->units() * segment->unit_tiles;
+      while (segment->first_unit > of_head) --segment;
+      const int64_t first = (of_head - segment->first_unit) * segment->unit_tiles;
+      call.enter(head);
       AttentionPiece piece = piece_of(*segment, head, worker);
       piece.first_tile = segment->first_tile + first;
       piece.end_tile = std::min(piece.first_tile + segment->unit_tiles, segment->end_tile);
@@ -167,7 +197,8 @@ bool CpuBackend::share_keys(const AttentionCall& call, int64_t unit) noexcept {
   };
   QueryRun run = call.run_at(0);
   for (int64_t tile = run.first_tile;;) {
-    int64_t units = 0, used = kept_floats;
+    int64_t used = kept_floats;
+    units = 0;
     for (count = 0; count < kSegments && run.begin < call.queries(); ++count) {
       const int64_t counters = (heads + 15) / 16 * 16;
       const int64_t room = (kept_floats + floats - used - counters) / (heads * part_floats(run));
@@ -183,7 +214,7 @@ bool CpuBackend::share_keys(const AttentionCall& call, int64_t unit) noexcept {
       segment.parts = kept + used + counters;
       std::fill(segment.unfinished, segment.unfinished + heads, static_cast<int32_t>(segment.units()));
       used += counters + segment.tiles() * heads * part_floats(run);
-      units += segment.units() * heads;
+      units += segment.units();
       tile = segment.end_tile;
       if (tile < run.end_tile) continue;
       if (run.end == call.queries()) {
@@ -194,7 +225,7 @@ bool CpuBackend::share_keys(const AttentionCall& call, int64_t unit) noexcept {
       tile = run.first_tile;
     }
     if (count == 0) return true;
-    pool_.parallel_for(units, 1, std::ref(body));
+    pool_.parallel_for(units * heads, 1, std::ref(body));
   }
 }
 

@@ -64,6 +64,8 @@ class CpuBackend final : public Backend {
                    const RowPlaces& rows) noexcept override;
   void attention(Tensor q, const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec,
                  Tensor out) noexcept override;
+  void attend(Tensor q, Tensor k, Tensor v, const HeadSteps& steps, const KvView& kv, const RowPlaces& rows,
+              const AttentionSpec& spec, Tensor out) noexcept override;
   void select_rows(Tensor x, std::span<const int32_t> rows, Tensor out) noexcept override;
 
   void causal_conv1d(Tensor x, Tensor weight, const DeltaView& delta, const RowPlaces& rows,
@@ -79,6 +81,7 @@ class CpuBackend final : public Backend {
  private:
   struct Product;
   struct RowGroup;
+  struct HeadsCall;
   struct AttentionCall;
   class PanelCall;
   struct ExpertRows;
@@ -101,6 +104,7 @@ class CpuBackend final : public Backend {
   }
   /// out = x sigmoid(gate).   x, out [n]
   void scale_by_sigmoid(const float* x, float gate, float* out, int64_t n) const noexcept;
+  void share_attention(const AttentionCall& call) noexcept;
   /// Threads share the tiles of keys, about `unit` of work at a time (AttentionCall), where whole blocks of rows are
   /// too few to keep all busy. False, and nothing done, where a tile's parts are too large.
   bool share_keys(const AttentionCall& call, int64_t unit) noexcept;
@@ -124,6 +128,10 @@ class CpuBackend final : public Backend {
   Buffer attention_parts_;  // [threads, kAttentionParts]; none for one thread
   std::mutex delta_mutex_;
   DeltaParts delta_parts_;
+  /// The kv heads that have entered within the loop of attend().
+  static constexpr int64_t kMostEntered = 256;
+  std::mutex entered_mutex_;  // locked before attention_mutex_
+  DoneOnce entered_{kMostEntered};
   std::mutex activations_mutex_;
   Buffer activations_;                   // a block of activation rows as products want them (PanelCall)
   FetchPlan expected_;                   // of what follows the next PanelCall

@@ -22,9 +22,8 @@ class FetchPlan {
   /// Rapids).
   static constexpr size_t kRowsWithTime = 3;
 
-  /// Replaces the plan: what enter_heads() and attention() of these rows touch, in the order in which threads share the
-  /// heads. Where that is too much, or the rows are few, the places of the new keys alone; of many rows (a prompt's)
-  /// nothing.
+  /// Replaces the plan: what attend() of these rows touches, in the order in which threads share the heads. Where that
+  /// is too much, or the rows are few, the places of the new keys alone; of many rows (a prompt's) nothing.
   void expect(const KvView& kv, const RowPlaces& rows, const AttentionSpec& spec, int threads) noexcept;
   void clear() noexcept { ranges_in_head_ = lines_in_head_ = 0; }
 
