@@ -111,5 +111,13 @@ TEST(RecurrentLayers, OfAGgufFileGoBeforeTheInterval) {
   EXPECT_ERROR(scores_of(written(numbers.array(key, 0, 9, flags))), ErrorCode::kBadType, key + "[0]");
 }
 
+/// Converters write 0 for what a configuration does not have.
+TEST(Mixtures, OfAGgufFileMaySayThatDenseLayersHaveNoColumns) {
+  const fs::path path = golden("gguf/qwen35-moe.bf16.gguf");
+  GgufBytes file = take_apart(path);
+  EXPECT_TRUE(
+      same_bits(scores_of(written(file.i32("qwen35moe.feed_forward_length", 0))).logits, scores_of(path).logits));
+}
+
 }  // namespace
 }  // namespace duet::test

@@ -194,7 +194,7 @@ HybridFields read_gguf(const HybridTraits& traits, const Checkpoint& checkpoint)
   fields.is_moe.assign(static_cast<size_t>(base.layers), traits.experts);
   if (traits.experts) {
     fields.moe = read_moe_gguf(metadata, checkpoint, 0);
-    metadata.integer("feed_forward_length", 1, kMaxDim);  // of dense layers, which such a file does not have
+    metadata.integer("feed_forward_length", 0, kMaxDim);  // of dense layers, which such a file does not have
   } else {
     fields.dense.ffn_dim = metadata.require_integer("feed_forward_length", 1, kMaxDim);
   }

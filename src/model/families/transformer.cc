@@ -62,7 +62,7 @@ ModelSpec read_gguf(const TransformerTraits& traits, const Checkpoint& checkpoin
   LayerSpec layer{mixer, {}};
   if (traits.experts) {
     layer.ffn = read_moe_gguf(fields, checkpoint, 0, traits.gguf_renormalises_experts);
-    fields.integer("feed_forward_length", 1, kMaxDim);  // of the dense layers that such a file cannot have
+    fields.integer("feed_forward_length", 0, kMaxDim);  // of the dense layers that such a file cannot have
   } else {
     const int64_t experts = fields.integer("expert_count", 0, kMaxExperts).value_or(0);
     const int64_t used = fields.integer("expert_used_count", 0, kMaxExperts).value_or(0);
