@@ -34,6 +34,7 @@ void CpuBackend::grouped_linear(Tensor x, Tensor ids, std::span<const GroupedTer
 
 void CpuBackend::mixture(const Mixture& m) noexcept {
   const int64_t tokens = m.ids.dim(0), top_k = m.ids.dim(1), slots = m.ids.elements();
+  if (tokens == 0) return;
   const bool native = is_native(*m.down.experts.front());
   const auto other = [&](const PackedWeight& weight) { return is_native(weight) != native; };
   const bool shared = m.shared && std::none_of(m.shared->begin(), m.shared->end(),
