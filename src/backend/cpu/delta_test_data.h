@@ -151,8 +151,7 @@ class DeltaInputs {
   int64_t rows() const { return static_cast<int64_t>(sequence_.size()); }
   int64_t width() const { return delta_.value_heads * delta_.value_dim; }
 
-  /// The output [rows, Hv Dv], by the backend's delta_mix() or by what every backend has. Not twice: inputs are used
-  /// up.
+  /// The output [rows, Hv Dv], by the backend's delta_mix() or by what every backend has.
   std::vector<float> mix(Backend& backend, bool at_once) {
     renew();
     std::vector<float> y(z_.size(), NAN);

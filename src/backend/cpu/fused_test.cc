@@ -13,17 +13,12 @@ namespace {
 
 using test::Cpu;
 using test::Matrix;
+using test::pack;
 using test::view;
 
 class FusedLevel : public test::LevelTest {};
 INSTANTIATE_TEST_SUITE_P(Fused, FusedLevel, testing::ValuesIn(test::all_levels()),
                          [](const auto& level) { return level.param; });
-
-std::unique_ptr<PackedWeight> pack(Backend& backend, const Matrix& m, Activations activations) {
-  WeightSource source = m.source();
-  source.activations = activations;
-  return backend.pack(source);
-}
 
 /// Two weights of one input, in the arithmetics of a and b.
 struct Pair {

@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <numeric>
-#include <random>
 #include <vector>
 
 #include "backend/cpu/test_data.h"
@@ -35,9 +33,7 @@ struct Experts {
       for (int64_t e = 0; e < count; ++e) {
         const Matrix m = part < 2 ? test::random_matrix(of[part].type, dim, hidden, ++seed)
                                   : test::random_matrix(of[part].type, hidden, dim, ++seed);
-        WeightSource source = m.source();
-        source.activations = of[part].activations;
-        owned.push_back(backend.pack(source));
+        owned.push_back(test::pack(backend, m, of[part].activations));
         parts[part].push_back(owned.back().get());
       }
     }
@@ -63,23 +59,11 @@ std::vector<Case> cases() {
           {40, 32, 0, {bf16, bf16, bf16}, {}}};        // a last panel of 8 rows
 }
 
-/// k different experts for each token.
-std::vector<int32_t> choose(int64_t tokens, int64_t experts, int64_t top_k, uint32_t seed) {
-  std::mt19937 random(seed);
-  std::vector<int32_t> all(static_cast<size_t>(experts)), ids;
-  std::iota(all.begin(), all.end(), 0);
-  for (int64_t t = 0; t < tokens; ++t) {
-    std::shuffle(all.begin(), all.end(), random);
-    ids.insert(ids.end(), all.begin(), all.begin() + top_k);
-  }
-  return ids;
-}
-
 /// A mixture with all that it points to.
 struct Call {
   Call(const Case& c, const Experts& routed, const Experts& shared, int64_t tokens, int64_t top_k, bool own_rows,
        bool row_gate, uint32_t seed)
-      : ids(choose(tokens, static_cast<int64_t>(routed.parts[0].size()), top_k, seed)),
+      : ids(test::random_experts(tokens, static_cast<int64_t>(routed.parts[0].size()), top_k, seed)),
         x(test::random_floats(tokens * c.hidden, seed + 1)),
         own(test::random_floats(tokens * top_k * c.hidden, seed + 2)),
         weights(test::random_floats(tokens * top_k, seed + 3)),
@@ -90,7 +74,7 @@ struct Call {
     m.x = view(x, Shape{tokens, c.hidden});
     const Tensor rows = view(y, Shape{tokens, top_k, c.hidden});
     m.input = own_rows ? rows : m.x;
-    m.ids = {reinterpret_cast<std::byte*>(ids.data()), DType::kI32, Shape{tokens, top_k}};
+    m.ids = test::view_ids(ids, Shape{tokens, top_k});
     if (!own_rows) m.weights = view(weights, Shape{tokens, top_k});
     float* at = between.data();
     const auto room = [&](Shape shape) {

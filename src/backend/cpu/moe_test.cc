@@ -17,6 +17,7 @@ namespace {
 using test::Cpu;
 using test::Matrix;
 using test::view;
+using test::view_ids;
 
 uint32_t next_seed() {
   static uint32_t seed = 5000;
@@ -26,11 +27,6 @@ uint32_t next_seed() {
 class MoeLevel : public test::LevelTest {};
 INSTANTIATE_TEST_SUITE_P(Moe, MoeLevel, testing::ValuesIn(test::all_levels()),
                          [](const auto& level) { return level.param; });
-
-Tensor view_ids(std::vector<int32_t>& ids, Shape shape) {
-  static int32_t nothing = 0;  // an empty vector may have no address
-  return {reinterpret_cast<std::byte*>(ids.empty() ? &nothing : ids.data()), DType::kI32, shape};
-}
 
 /// One matrix for each expert, packed.
 struct Experts {
@@ -45,9 +41,7 @@ struct Experts {
   void pack(Backend& backend, Activations activations) {
     owned.clear(), weights.clear();
     for (const Matrix& m : matrices) {
-      WeightSource source = m.source();
-      source.activations = activations;
-      owned.push_back(backend.pack(source));
+      owned.push_back(test::pack(backend, m, activations));
       weights.push_back(owned.back().get());
     }
   }
@@ -58,16 +52,11 @@ struct Experts {
 enum class Choice { kRandom, kOneExpert, kLastExperts };
 
 std::vector<int32_t> choose(Choice choice, int64_t tokens, int64_t experts, int64_t top_k) {
-  std::mt19937 random(next_seed());
-  std::vector<int32_t> all(static_cast<size_t>(experts)), ids;
-  std::iota(all.begin(), all.end(), 0);
+  if (choice == Choice::kRandom) return test::random_experts(tokens, experts, top_k, next_seed());
+  std::vector<int32_t> ids;
   for (int64_t t = 0; t < tokens; ++t) {
-    if (choice == Choice::kRandom) std::shuffle(all.begin(), all.end(), random);
     for (int64_t j = 0; j < top_k; ++j) {
-      const auto last = static_cast<int32_t>(experts - 1 - j);
-      ids.push_back(choice == Choice::kRandom      ? all[static_cast<size_t>(j)]
-                    : choice == Choice::kOneExpert ? static_cast<int32_t>(experts / 2)
-                                                   : last);
+      ids.push_back(static_cast<int32_t>(choice == Choice::kOneExpert ? experts / 2 : experts - 1 - j));
     }
   }
   return ids;

@@ -43,9 +43,8 @@ void CpuBackend::PanelCall::follow(const PanelCall& before) {
 }
 
 int64_t CpuBackend::PanelCall::pieces_of_row(const RowGroup& group) const {
-  if (group.in() == 0) return 0;
-  return input_.norm.defined() ? 1
-                               : (group.in() + kPieceColumns - 1) / kPieceColumns;  // a norm's sum is of a whole row
+  const bool whole = input_.norm.defined();  // a norm's sum is of all columns
+  return whole ? std::min<int64_t>(1, group.in()) : (group.in() + kPieceColumns - 1) / kPieceColumns;
 }
 
 void CpuBackend::PanelCall::place_rows() {
@@ -55,6 +54,7 @@ void CpuBackend::PanelCall::place_rows() {
     return place;
   };
   int64_t rounded_rows = 0, columns = 0;
+  const RowGroup* rounded = nullptr;
   for (size_t g = 0; g < groups_.size(); ++g) {
     const RowGroup& group = groups_[g];
     Ready& ready = ready_[g];
@@ -67,12 +67,15 @@ void CpuBackend::PanelCall::place_rows() {
     const int64_t blocks = group.rows * (group.in() / kIntegerColumns);
     ready.rounded = reinterpret_cast<NativeBlock*>(take(blocks * static_cast<int64_t>(sizeof(NativeBlock))));
     ready.rounds = true;
+    rounded = &group;
     rounded_rows += group.rows;
     rounding_.count += group.rows * pieces_of_row(group);
   }
-  rounds_own_row_ = rounded_rows == 1 && backend_.pool_.threads() > 1 &&
-                    columns <= (input_.norm.defined() ? kOwnNormedColumns : kOwnColumns);
-  if (rounds_own_row_) rounding_.count = 0;
+  if (rounded_rows == 1 && backend_.pool_.threads() > 1 &&
+      columns <= (input_.norm.defined() ? kOwnNormedColumns : kOwnColumns)) {
+    own_ = rounded;
+    rounding_.count = 0;
+  }
   for (size_t g = 0; g < groups_.size(); ++g) {
     const RowGroup& group = groups_[g];
     if (group.rows == 1 || !group.any(Activations::kF32)) continue;
@@ -155,9 +158,9 @@ void CpuBackend::PanelCall::tile_pieces(int64_t begin, int64_t end) const {
 
 /// What a thread needs of a few rows that comes from other cores, or from far.
 void CpuBackend::PanelCall::fetch_rows() const {
-  if (rounds_own_row_) {
-    const int64_t bytes = groups_.front().in() * static_cast<int64_t>(sizeof(float));
-    fetch_lines(groups_.front().x_row(0), bytes);
+  if (own_ != nullptr) {
+    const int64_t bytes = own_->in() * static_cast<int64_t>(sizeof(float));
+    fetch_lines(own_->x_row(0), bytes);
     if (input_.norm.defined()) fetch_lines(input_.norm.f32(), bytes);
   } else if (rounding_.count == 0) {
     for (size_t g = 0; g < groups_.size(); ++g) {
@@ -170,11 +173,7 @@ void CpuBackend::PanelCall::fetch_rows() const {
 }
 
 void CpuBackend::PanelCall::make_ready(int worker) const {
-  if (rounds_own_row_) {
-    const auto group =
-        std::find_if(groups_.begin(), groups_.end(), [](const RowGroup& one) { return one.any(Activations::kNative); });
-    round_columns(*group, 0, 0, group->in(), 1, own_row(worker));
-  }
+  if (own_ != nullptr) round_columns(*own_, 0, 0, own_->in(), 1, own_row(worker));
   const int64_t rounding = rounding_.parts(), parts = rounding + tiling_.parts();
   if (parts == 0) return;
   backend_.ready_parts_.need_all([&](int64_t part) {

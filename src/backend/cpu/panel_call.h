@@ -83,7 +83,7 @@ class CpuBackend::PanelCall {
     return {x, rows, (rows + kernels_.native_tile - 1) / kernels_.native_tile};
   }
   NativeBlock* rounded_rows(size_t g, int worker) const {
-    return rounds_own_row_ ? own_row(worker) : ready_[g].rounded;
+    return own_ != nullptr ? own_row(worker) : ready_[g].rounded;
   }
   NativeBlock* own_row(int worker) const {
     return reinterpret_cast<NativeBlock*>(backend_.scratch(worker) + kOwnBlocks);
@@ -106,7 +106,7 @@ class CpuBackend::PanelCall {
   int64_t ways(const Product& p) const;
   /// The chains of `number` panels, ways() at most: all are packed, or it is one.   sums [number, rows, 16]
   void multiply(const Product& p, size_t g, const int64_t* panels, int64_t number, int worker, float* sums) const;
-  /// The same panels of a gate and its up.   sums [2, number, rows, 16]
+  /// The same panels of a gate and its up, for a single row.   sums [2, number, 16]
   void multiply_pair(const Product& gate, const Product& up, size_t g, const int64_t* panels, int64_t number,
                      int worker, float* sums) const;
   void multiply_direct(const Product& p, const std::byte* const* panels, int64_t number, const RoundedGroup& rounded,
@@ -141,7 +141,7 @@ class CpuBackend::PanelCall {
   std::array<Ready, kMostGroups> ready_;
   std::byte* free_ = nullptr;  // of the buffer of activations
   int64_t most_rows_ = 0;
-  bool rounds_own_row_ = false;
+  const RowGroup* own_ = nullptr;  // where the groups' only row is one that each thread rounds for itself
   bool rounded_result_ = false;
   // What is done before the panels: pieces of rows are rounded, pieces of row tiles made, some in a part.
   struct Pieces {

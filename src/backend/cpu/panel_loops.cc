@@ -148,12 +148,11 @@ void CpuBackend::PanelCall::run_gated(bool rounded) {
 
 void CpuBackend::PanelCall::multiply_pair(const Product& gate, const Product& up, size_t g, const int64_t* panels,
                                           int64_t number, int worker, float* sums) const {
-  const int64_t rows = groups_[g].rows, size = number * rows * kPanelRows;
   const bool alike = &gate.kernels == &up.kernels && is_native(gate.weight) == is_native(up.weight);
   const bool packed = panels[0] < gate.weight.panels() && panels[0] < up.weight.panels();
-  if (rows > 1 || !alike || !packed || std::min(ways(gate), ways(up)) < 2 * number) {
+  if (!alike || !packed || std::min(ways(gate), ways(up)) < 2 * number) {
     multiply(gate, g, panels, number, worker, sums);
-    return multiply(up, g, panels, number, worker, sums + size);
+    return multiply(up, g, panels, number, worker, sums + number * kPanelRows);
   }
   const std::byte* from[kMostStreams];
   for (int64_t i = 0; i < number; ++i) {
@@ -170,12 +169,12 @@ void CpuBackend::PanelCall::multiply_gated(size_t g, int64_t begin, int64_t end,
   const RowGroup& group = groups_[g];
   const Product gate = backend_.product_of(*group.terms[0]), up = backend_.product_of(*group.terms[1]);
   const int64_t rows = group.rows, at_once = blocks_at_once(gate, up);
-  // Results of both halves; where blocks are several, then gates and ups of one half. One block's gates become its
+  // Results of both halves, then, of a single row, gates and ups of one half. Of several rows a half's gates become its
   // results.
   float* const made = backend_.scratch(worker) + kPartRoom;
   for (int64_t item = begin; item < end; item += at_once) {
     const int64_t number = std::min(at_once, end - item), size = number * rows * kPanelRows;
-    DUET_CHECK((number > 1 ? 4 : 3) * size <= kSumsRoom);
+    DUET_CHECK((rows == 1 ? 4 : 3) * size <= kSumsRoom);
     const auto block_at = [&](int64_t i) { return in_streams(item + i, blocks_of(group), at_once); };
     for (int64_t half = 0; half < kPanelsOfBlock; ++half) {
       int64_t panels[kMostStreams];
@@ -214,7 +213,9 @@ void CpuBackend::PanelCall::keep_gated(size_t g, int64_t block, const float* hal
       for (int64_t half = 0; half < kPanelsOfBlock; ++half) {
         std::copy_n(halves + half * half_stride + r * kPanelRows, kPanelRows, row + half * kPanelRows);
       }
-      if (group.row_gates != nullptr) backend_.scale_by_sigmoid(row, group.row_gates[group.first_row + r], row, 32);
+      if (group.row_gates != nullptr) {
+        backend_.scale_by_sigmoid(row, group.row_gates[group.first_row + r], row, kIntegerColumns);
+      }
       if (rounded_result_) {
         kernels_.native_round(row, 1, 1, result.x + first * blocks + block * height + (r - first));
       } else {

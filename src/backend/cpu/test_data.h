@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <memory>
+#include <numeric>
 #include <random>
 #include <string>
 #include <vector>
@@ -165,6 +166,29 @@ struct Cpu {
   std::unique_ptr<ThreadPool> pool;
   std::unique_ptr<Backend> backend;
 };
+
+inline std::unique_ptr<PackedWeight> pack(Backend& backend, const Matrix& m, Activations activations) {
+  WeightSource source = m.source();
+  source.activations = activations;
+  return backend.pack(source);
+}
+
+/// `top_k` different experts for each token.
+inline std::vector<int32_t> random_experts(int64_t tokens, int64_t experts, int64_t top_k, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::vector<int32_t> all(static_cast<size_t>(experts)), ids;
+  std::iota(all.begin(), all.end(), 0);
+  for (int64_t t = 0; t < tokens; ++t) {
+    std::shuffle(all.begin(), all.end(), random);
+    ids.insert(ids.end(), all.begin(), all.begin() + top_k);
+  }
+  return ids;
+}
+
+inline Tensor view_ids(std::vector<int32_t>& ids, Shape shape) {
+  static int32_t nothing = 0;  // an empty vector may have no address
+  return {reinterpret_cast<std::byte*>(ids.empty() ? &nothing : ids.data()), DType::kI32, shape};
+}
 
 inline Tensor view(std::vector<float>& data, Shape shape) {
   static float nothing = 0;  // an empty vector may have no address
